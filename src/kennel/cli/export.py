@@ -1,0 +1,51 @@
+"""`kennel export RUN`: the best weights as a bundle with an ONNX model; refused when it answers differently."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from kennel.errors import need
+
+EXAMPLE = "kennel export runs/<id>"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", metavar="RUN", type=Path, help="folder that kennel train wrote")
+    parser.add_argument("--to", metavar="DIR", type=Path, help="the bundle's folder (default: bundles/<id>)")
+
+
+def run(args: argparse.Namespace) -> int:
+    from kennel.run import read_run
+
+    trained = read_run(args.run)
+    need("torch", extra="train")
+    from kennel.cli.progress import Counter
+    from kennel.learn.export import export
+
+    sys.stderr.write("exporting to ONNX and comparing its answers\n")
+    counter = Counter(0, "validation photos answered")
+    bundle = export(trained, to=args.to, on_photo=counter.tick)
+    counter.close()
+    parity = bundle.parity[0]
+    if args.json:
+        print(
+            json.dumps(
+                {
+                    "bundle": str(bundle.path),
+                    "bundle_id": bundle.bundle_id,
+                    "parity": {"photos": parity.photos, "max_abs_diff": parity.max_abs_diff, "label_flips": parity.label_flips},
+                    "temperature": bundle.calibration.temperature if bundle.calibration else None,
+                    "bytes": {name: entry.bytes for name, entry in bundle.files.items()},
+                }
+            )
+        )
+        return 0
+    print(f"{'parity':<12}{parity.photos} photos, largest difference {parity.max_abs_diff:.1e}, other labels {parity.label_flips}")
+    for name, entry in bundle.files.items():
+        print(f"{name:<12}{entry.bytes / 1e6:.2f} MB")
+    print(f"{'bundle':<12}{bundle.path}")
+    print(f"next: kennel evaluate {bundle.path}")
+    return 0

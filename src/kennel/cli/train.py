@@ -1,0 +1,87 @@
+"""`kennel train [key=value ...]`: one run; with -m several."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from kennel.cli.progress import Counter
+from kennel.errors import need
+
+OVERRIDES = True
+EXAMPLE = """kennel train experiment=quick data.csv=data/dataset.csv
+  kennel train model=mambaout trainer.max_epochs=40      from random weights
+  kennel train ckpt_path=last paths.output_dir=runs/x    goes on with a run, or starts it
+  kennel train -m seed=0,1,2 experiment=quick            three runs
+  kennel train --cfg job                                 shows every setting"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.usage = "kennel train [key=value ...] [-m] [--cfg job] [--config-dir DIR] [--json]"
+
+
+def run(args: argparse.Namespace) -> int:
+    need("hydra", extra="train")
+    from kennel.learn.configure import with_settings
+
+    def one(settings: Any) -> None:
+        need("torch", extra="train")
+        with _quiet_libraries(), contextlib.redirect_stdout(sys.stderr):
+            from kennel.learn.train import train
+
+            done = train(settings, count=_count)
+        if os.environ.get("LOCAL_RANK", "0") != "0":
+            return
+        if args.json:
+            document = {**asdict(done), "path": str(done.path)}
+            print(json.dumps(document, default=str))
+            return
+        figures = done.metrics
+        for name in ("validation/top1", "validation/loss"):
+            if name in figures:
+                print(f"{name:<18}{figures[name]:.4f}")
+        print(f"{'best epoch':<18}{done.best_epoch}")
+        print(f"{'took':<18}{done.duration_s:.1f} s, {done.images_per_s:.0f} images/s")
+        print(f"{'run':<18}{done.path}")
+        print(f"next: kennel export {done.path}")
+
+    with_settings(args.overrides, one)
+    return 0
+
+
+def _count(total: int, what: str) -> Callable[[Path], None]:
+    counter = Counter(total, what)
+
+    def tick(_: Path) -> None:
+        counter.tick()
+        if counter.done == total:
+            counter.close()
+
+    return tick
+
+
+@contextlib.contextmanager
+def _quiet_libraries() -> Any:
+    """Kennel's own log lines on stderr, plain; what libraries warn of among themselves stays out."""
+    import logging
+    import warnings
+
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    own = logging.getLogger("kennel")
+    own.addHandler(handler)
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    logging.getLogger("lightning.fabric").setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        own.removeHandler(handler)

@@ -1,0 +1,281 @@
+"""Any classifier on any photos: answers for files as a stream, and the figures of one split.
+
+Knows neither torch nor onnxruntime: what gives the logits is behind `Classifier`. Photos are read
+by `kennel.images` in a few threads while the classifier works on the batch before; never more than
+`AHEAD` batches wait, whatever the number of photos.
+
+N photos, K labels, H x W pixels.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from kennel.bundle import Preprocess
+from kennel.dataset import SPLITS, Dataset, Photo, Skipped
+from kennel.errors import DatasetError, KennelError, PhotoError
+from kennel.images import read_photo
+from kennel.metrics import Figures, measure
+
+Float32 = npt.NDArray[np.float32]
+Int64 = npt.NDArray[np.int64]
+
+AHEAD = 2  # batches being read while one is with the classifier
+
+
+class Classifier(Protocol):
+    """What gives logits: the ONNX and the torch classifier, and the fakes of the tests."""
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the K labels, in the order of the logits."""
+
+    def logits(self, batch: Float32) -> Float32:
+        """Float32[N, 3, H, W] -> Float32[N, K], before any temperature."""
+
+
+@dataclass(frozen=True, eq=False)
+class SplitReport:
+    """A classifier measured on one split.
+
+    Attributes:
+        split: "train", "validation" or "test".
+        labels: the classifier's, length K.
+        figures: with their intervals, from the logits divided by `temperature`.
+        paths: of the N photos measured, as the dataset names them.
+        truth: Int64[N], indexes into `labels`.
+        logits: Float32[N, K] as the classifier gave them, before `temperature`.
+        skipped: photos that could not be read, with the reason; they are in no figure.
+        images_per_s: photos measured per second, reading and preprocessing included.
+        temperature: what the logits were divided by before the figures, > 0.
+    """
+
+    split: str
+    labels: tuple[str, ...]
+    figures: Figures
+    paths: tuple[str, ...]
+    truth: Int64
+    logits: Float32
+    skipped: tuple[Skipped, ...]
+    images_per_s: float
+    temperature: float = 1.0
+
+
+def evaluate_split(
+    classifier: Classifier,
+    dataset: Dataset,
+    split: str,
+    preprocess: Preprocess,
+    *,
+    temperature: float = 1.0,
+    batch_size: int = 32,
+    threads: int = 2,
+    seed: int = 0,
+    on_photo: Callable[[Path], None] | None = None,
+    clock_s: Callable[[], float] = time.perf_counter,
+) -> SplitReport:
+    """Measures a classifier on one split of a dataset.
+
+    Labels are matched by name, so the dataset may have fewer than the classifier.
+
+    Args:
+        split: "train", "validation" or "test".
+        temperature: divides the logits before the figures, > 0.
+        batch_size: photos a call of the classifier, >= 1.
+        threads: that read photos, >= 1.
+        seed: of the bootstrap behind the intervals.
+        on_photo: called with each photo's file, in dataset order, once it was answered or skipped.
+        clock_s: seconds that only grow.
+    Returns:
+        Figures over the photos that could be read; the others are named in `skipped`.
+    Raises:
+        DatasetError: a label that the classifier does not know, an empty split, or no photo in it
+            that can be read.
+        KennelError: the classifier's logits are not finite.
+        ValueError: no such split, or temperature, batch_size or threads out of range.
+    """
+    if split not in SPLITS:
+        raise ValueError(f"split is {split!r}; known: {', '.join(SPLITS)}")
+    if not (temperature > 0 and math.isfinite(temperature)):
+        raise ValueError(f"temperature is {temperature}; it must be positive and finite")
+    number = _label_numbers(classifier.labels, dataset)
+    photos = _photos(dataset, split)
+
+    paths: list[str] = []
+    truth: list[int] = []
+    logits: list[Float32] = []
+    skipped: list[Skipped] = []
+    start_s = clock_s()
+    answers = classify_files(
+        classifier,
+        map(dataset.file, photos),
+        preprocess,
+        batch_size=batch_size,
+        threads=threads,
+    )
+    for photo, (file, answer) in zip(photos, answers, strict=True):
+        if isinstance(answer, PhotoError):
+            skipped.append(Skipped(photo.path, answer.message))
+        else:
+            paths.append(photo.path)
+            truth.append(number[photo.label])
+            logits.append(answer)
+        if on_photo is not None:
+            on_photo(file)
+    duration_s = clock_s() - start_s
+
+    if not paths:
+        raise DatasetError(
+            f"none of the {len(skipped)} {split} photos in {dataset.csv} can be read; "
+            f"the first: {skipped[0].reason}",
+            fix=f"check that the photos still lie in {dataset.photos_dir}, then index them again: "
+            f"kennel index {dataset.photos_dir} --to {dataset.csv}",
+        )
+    logits_all = np.stack(logits)  # Float32[N, K]
+    truth_all = np.array(truth, dtype=np.int64)  # Int64[N]
+    return SplitReport(
+        split=split,
+        labels=tuple(classifier.labels),
+        figures=measure(logits_all / np.float32(temperature), truth_all, seed=seed),
+        paths=tuple(paths),
+        truth=truth_all,
+        logits=logits_all,
+        skipped=tuple(skipped),
+        images_per_s=len(paths) / max(duration_s, 1e-9),
+        temperature=temperature,
+    )
+
+
+def classify_files(
+    classifier: Classifier,
+    paths: Iterable[Path],
+    preprocess: Preprocess,
+    *,
+    batch_size: int = 32,
+    threads: int = 2,
+) -> Iterator[tuple[Path, Float32 | PhotoError]]:
+    """Logits for photo files, one pair a file, in the order given, as they come.
+
+    `paths` is drawn from as needed; at most `AHEAD` + 1 batches of photos are in memory at a time.
+
+    Args:
+        batch_size: photos a call of the classifier, >= 1.
+        threads: that read photos, >= 1.
+    Returns:
+        Pairs of path and Float32[K], or of path and why it could not be read.
+    Raises:
+        KennelError: the classifier's logits are not finite.
+        ValueError: batch_size or threads under 1.
+    """
+    if batch_size < 1 or threads < 1:
+        raise ValueError(
+            f"batch_size is {batch_size} and threads is {threads}; both must be at least 1"
+        )
+    return _stream(classifier, iter(paths), preprocess, batch_size=batch_size, threads=threads)
+
+
+def _stream(
+    classifier: Classifier,
+    paths: Iterator[Path],
+    preprocess: Preprocess,
+    *,
+    batch_size: int,
+    threads: int,
+) -> Iterator[tuple[Path, Float32 | PhotoError]]:
+    waiting: deque[tuple[list[Path], list[Future[Float32]]]] = deque()
+    readers = ThreadPoolExecutor(threads, thread_name_prefix="kennel-photo")
+
+    def read_ahead() -> None:
+        while len(waiting) < AHEAD:
+            chunk = list(islice(paths, batch_size))
+            if not chunk:
+                return
+            waiting.append(
+                (chunk, [readers.submit(read_photo, path, preprocess) for path in chunk])
+            )
+
+    try:
+        read_ahead()
+        while waiting:
+            chunk, reading = waiting.popleft()
+            photos = [_outcome(future) for future in reading]
+            del reading  # the futures hold the pixels
+            read_ahead()
+            answers = _answers(classifier, chunk, photos)
+            del photos
+            yield from zip(chunk, answers, strict=True)
+    finally:  # also when the reader of this stream stops early
+        readers.shutdown(cancel_futures=True)
+
+
+def _outcome(reading: Future[Float32]) -> Float32 | PhotoError:
+    try:
+        return reading.result()
+    except PhotoError as error:
+        # Without its traceback, whose frames would keep the photo's pixels alive.
+        return error.with_traceback(None)
+
+
+def _answers(
+    classifier: Classifier, paths: list[Path], photos: list[Float32 | PhotoError]
+) -> list[Float32 | PhotoError]:
+    readable = [index for index, photo in enumerate(photos) if not isinstance(photo, PhotoError)]
+    answers = list(photos)
+    if not readable:
+        return answers
+    batch = np.stack([photo for photo in photos if not isinstance(photo, PhotoError)])
+    logits = np.asarray(classifier.logits(batch), dtype=np.float32)
+    expected = (len(readable), len(classifier.labels))
+    assert logits.shape == expected, f"logits are {logits.shape}, not {expected}"
+    for index, row in zip(readable, logits, strict=True):
+        if not np.isfinite(row).all():
+            raise KennelError(
+                f"the model answers {paths[index]} with logits that are not all finite numbers.",
+                fix="the model diverged while training: train again with a lower learning rate",
+            )
+        answers[index] = row.copy()  # a view would keep the whole batch's logits alive
+    return answers
+
+
+def _label_numbers(known: tuple[str, ...], dataset: Dataset) -> dict[str, int]:
+    """Index of each label among the classifier's, which must have all of the dataset's."""
+    strange = [label for label in dataset.labels if label not in known]
+    if strange:
+        raise DatasetError(
+            f"the model does not know {_names(strange)}, which {dataset.csv} has; "
+            f"it knows {_names(known)}.",
+            fix="rename those folders if they are other names for labels that it knows, and index "
+            f"the photos again; or train on this dataset: kennel train data.csv={dataset.csv}",
+        )
+    return {label: index for index, label in enumerate(known)}
+
+
+def _photos(dataset: Dataset, split: str) -> tuple[Photo, ...]:
+    photos = dataset.split(split)
+    if photos:
+        return photos
+    filled = [name for name in SPLITS if dataset.split(name)]
+    again = f"kennel index {dataset.photos_dir} --to {dataset.csv}"
+    raise DatasetError(
+        f"{dataset.csv} has no {split} photos; it has {_names(filled) or 'none at all'}.",
+        fix=f"put photos into {dataset.photos_dir / split}, a folder a label, then index: {again}"
+        if dataset.fractions is None
+        else f"index the photos again with a share for it: {again} --fractions 0.7,0.1,0.2",
+    )
+
+
+def _names(labels: Iterable[str], *, most: int = 8) -> str:
+    names = list(labels)
+    rest = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + rest

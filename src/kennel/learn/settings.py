@@ -1,0 +1,140 @@
+"""Settings of `kennel train`, typed: what the configuration may say, and of which kind.
+
+Nodes of kind Any hold parts that users swap; they name a `_target_`. Those of Kennel's own (`kennel.…`) are dataclasses
+and as typed as the rest.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, is_dataclass
+from typing import Any
+
+from hydra.utils import get_object
+from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from kennel.errors import UsageError
+
+
+@dataclass
+class SampleSettings:
+    """The drawn pictures that stand in where no photos are named."""
+
+    labels: int = 10
+    per_label: int = 60
+    seed: int = 0
+
+
+@dataclass
+class DataSettings:
+    """Where photos come from and how training varies them.
+
+    `csv` is an index that `kennel index` wrote; `photos` a folder, indexed into the run's own folder. Neither: drawn
+    pictures. `num_workers` -1 takes a process for each usable core, at most 8. `augment` is a list of torchvision
+    transforms on a PIL image; `mix` is MixUp or CutMix on a batch.
+    """
+
+    csv: str | None = None
+    photos: str | None = None
+    sample: SampleSettings = field(default_factory=SampleSettings)
+    fractions: list[float] = field(default_factory=lambda: [0.7, 0.1, 0.2])
+    seed: int = 0
+    batch_size: int = 32
+    num_workers: int = -1
+    augment: list[Any] = field(default_factory=list)
+    mix: Any = None
+
+
+@dataclass
+class RecipeSettings:
+    """How the network learns.
+
+    Attributes:
+        frozen: the backbone stays as it is; its features are extracted once and only the head learns.
+        l2: weight of half the squared norm of the head's weights in the loss; for `frozen`.
+        fit_head_first: the head is fitted on frozen features, with `head_l2`, before everything learns.
+        head_l2: see `l2`; for `fit_head_first`.
+        backbone_lr: learning rate of the backbone as a share of the head's, 0 < backbone_lr.
+        label_smoothing: in [0, 1).
+        class_weights: weighs labels by the inverse of their training photos.
+        channels_last: memory layout, faster where convolutions are.
+    """
+
+    frozen: bool = False
+    l2: float = 0.0
+    fit_head_first: bool = False
+    head_l2: float = 0.0
+    backbone_lr: float = 1.0
+    label_smoothing: float = 0.0
+    class_weights: bool = False
+    channels_last: bool = True
+
+
+@dataclass
+class PathsSettings:
+    """`output_dir` is the run's own folder; `data_dir` takes drawn pictures; `cache_dir` what can be made again."""
+
+    output_dir: str = MISSING
+    data_dir: str = "data"
+    cache_dir: str = ".kennel/cache"
+
+
+@dataclass
+class TrainSettings:
+    data: DataSettings = field(default_factory=DataSettings)
+    model: Any = MISSING
+    recipe: RecipeSettings = field(default_factory=RecipeSettings)
+    optimizer: Any = MISSING
+    schedule: Any = None
+    trainer: Any = MISSING
+    callbacks: dict[str, Any] = field(default_factory=dict)
+    logger: dict[str, Any] = field(default_factory=dict)
+    paths: PathsSettings = field(default_factory=PathsSettings)
+    seed: int = 0
+    ckpt_path: str | None = None
+
+
+def check_settings(config: DictConfig) -> DictConfig:
+    """The same configuration with types: a key or a type that no setting has is refused with its full path.
+
+    Raises:
+        UsageError: such a key or type.
+    """
+    typed = _merge(OmegaConf.structured(TrainSettings), config, at="")
+    for key, node in config.items():
+        if is_own(node):
+            read_own(node, at=str(key))
+    return typed
+
+
+def is_own(node: Any) -> bool:
+    """Whether the node names a `_target_` of Kennel's own that is a dataclass, and so as typed as the settings."""
+    target = str(node.get("_target_", "")) if isinstance(node, DictConfig) else ""
+    return target.startswith("kennel.") and is_dataclass(get_object(target))
+
+
+def read_own(node: DictConfig, *, at: str) -> Any:
+    """The dataclass that such a node describes.
+
+    Args:
+        at: where the node stands, for the message.
+    Raises:
+        UsageError: a key or a type that it does not have.
+    """
+    plain = OmegaConf.to_container(node, resolve=True)
+    assert isinstance(plain, dict)
+    kind = get_object(plain.pop("_target_"))
+    merged = _merge(OmegaConf.structured(kind), OmegaConf.create(plain), at=f"{at}.")
+    return OmegaConf.to_object(merged)
+
+
+def _merge(schema: DictConfig, config: DictConfig, *, at: str) -> DictConfig:
+    try:
+        merged = OmegaConf.merge(schema, config)
+        OmegaConf.to_container(merged, resolve=True)
+    except OmegaConfBaseException as error:
+        path = f"{at}{error.full_key or error.key or ''}"
+        reason = str(error.msg or error).splitlines()[0].rstrip(".")
+        raise UsageError(f"setting {path}: {reason}.", fix="kennel train --cfg job shows every setting") from error
+    assert isinstance(merged, DictConfig)
+    return merged

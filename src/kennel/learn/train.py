@@ -1,0 +1,300 @@
+"""One run: settings -> photos, network, lesson -> a folder with weights, figures and a pedigree."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from omegaconf import DictConfig, OmegaConf
+
+from kennel.bundle import replacing
+from kennel.dataset import Dataset, index_photos, read_dataset
+from kennel.errors import DatasetError, KennelError, RunError, UsageError
+from kennel.learn.callbacks import BestWeights, Speed
+from kennel.learn.features import FeatureData
+from kennel.learn.learner import Learner, balanced_weights, fit_head
+from kennel.learn.models import Model
+from kennel.learn.photos import PhotoData
+from kennel.learn.settings import is_own, read_own
+from kennel.machine import git_state, hardware, utc_now, versions
+from kennel.run import BEST_WEIGHTS, CONFIG_YAML, LAST_CHECKPOINT, RUN_JSON, Run, write_run
+
+log = logging.getLogger(__name__)
+LIBRARIES = ("torch", "torchvision", "timm", "lightning", "hydra-core", "onnxruntime", "numpy", "pillow")
+PhotoCount = Callable[[int, str], Callable[[Path], None]]
+
+
+def train(settings: DictConfig, *, count: PhotoCount) -> Run:
+    """Carries out one run.
+
+    Args:
+        settings: kennel.learn.settings.TrainSettings, checked.
+        count: count(total, what) gives a function that is called once an item, for progress.
+    Returns:
+        the run, as in its run.json.
+    Raises:
+        KennelError: settings, photos or machine do not allow it; the folder then holds no new file.
+        KeyboardInterrupt: Ctrl-C; run.json then says "stopped" and the checkpoints are whole.
+    """
+    out = Path(settings.paths.output_dir)
+    resume = _checkpoint_to_resume(settings.ckpt_path, out)
+    if resume is None and (out / RUN_JSON).exists():
+        raise RunError(
+            f"{out} already holds a run.",
+            fix=f"choose another paths.output_dir, or go on with it: ckpt_path=last paths.output_dir={out}",
+        )
+    L.seed_everything(settings.seed, workers=True, verbose=False)
+    new = not out.exists()
+    try:
+        dataset = _open_dataset(settings, out, count)
+        model: Model = _instantiate(settings.model, "model").build(dataset.labels)
+        data, learner = _lesson(settings, dataset, model, count)
+        trainer = _trainer(settings, len(data.training))
+    except BaseException:
+        if new:
+            shutil.rmtree(out, ignore_errors=True)  # made a moment ago, by the lines above
+        raise
+    _write_config(settings, out)
+    commit, dirty = git_state(Path.cwd())
+    run = Run(
+        run_id=out.resolve().name,
+        status="running",
+        git_commit=commit,
+        dirty=dirty,
+        dataset_id=dataset.dataset_id,
+        dataset_csv=str(dataset.csv.resolve()),
+        labels=dataset.labels,
+        preprocess=model.preprocess,
+        backbone=model.backbone,
+        seed=settings.seed,
+        metrics={},
+        best_checkpoint=None,
+        best_epoch=None,
+        duration_s=0.0,
+        images_per_s=0.0,
+        hardware=_hardware(),
+        versions=versions(LIBRARIES),
+        created_utc=utc_now(),
+        path=out,
+    )
+    return _fit(run, trainer, learner, data, resume)
+
+
+def _fit(run: Run, trainer: L.Trainer, learner: Learner, data: Any, resume: Path | None) -> Run:
+    best = next((c for c in trainer.callbacks if isinstance(c, BestWeights)), None)  # type: ignore[attr-defined]
+    speed = next((c for c in trainer.callbacks if isinstance(c, Speed)), None)  # type: ignore[attr-defined]
+    started_s = time.monotonic()
+
+    def now(status: str) -> Run:
+        written = best is not None and best.epoch is not None and (run.path / BEST_WEIGHTS).is_file()
+        return replace(
+            run,
+            status=status,
+            metrics=best.metrics if best is not None else {},
+            best_checkpoint=BEST_WEIGHTS if written else None,
+            best_epoch=best.epoch if best is not None else None,
+            duration_s=round(time.monotonic() - started_s, 3),
+            images_per_s=round(speed.images_per_s, 2) if speed is not None else 0.0,
+        )
+
+    write_run(run)
+    on_interrupt = signal.getsignal(signal.SIGINT)
+    status = "failed"
+    try:
+        trainer.fit(learner, datamodule=data, ckpt_path=str(resume) if resume else None, weights_only=True)
+        status = "done"
+    except SystemExit as left:  # how Lightning leaves on Ctrl-C, with further ones ignored
+        signal.signal(signal.SIGINT, on_interrupt)
+        status = "stopped"
+        raise KeyboardInterrupt from left
+    except torch.OutOfMemoryError as error:
+        raise RunError(
+            f"the device ran out of memory: {str(error).splitlines()[0]}",
+            fix="a smaller data.batch_size, or trainer.precision=bf16-mixed",
+        ) from error
+    finally:
+        if trainer.is_global_zero:
+            write_run(now(status))
+    return now(status)
+
+
+def _open_dataset(settings: DictConfig, out: Path, count: PhotoCount) -> Dataset:
+    data = settings.data
+    if data.csv is not None and data.photos is not None:
+        raise UsageError("data.csv and data.photos are both given.", fix="give one of them")
+    if data.csv is not None:
+        dataset = read_dataset(Path(data.csv))
+    else:
+        photos = Path(data.photos) if data.photos is not None else _draw(settings, count)
+        tick = count(0, "photos indexed")
+        fractions = tuple(data.fractions)
+        if len(fractions) != 3:
+            raise UsageError(f"data.fractions is {list(fractions)}.", fix="three shares: data.fractions=[0.7,0.1,0.2]")
+        indexed = index_photos(
+            photos, to=out / "dataset.csv", fractions=fractions, seed=data.seed, on_photo=tick
+        )
+        for skipped in indexed.skipped:
+            log.warning("left out %s: %s", skipped.path, skipped.reason)
+        for warning in indexed.warnings:
+            log.warning("%s", warning)
+        dataset = indexed.dataset
+    for split in ("train", "validation"):
+        if not dataset.split(split):
+            raise DatasetError(
+                f"{dataset.csv} has no {split} photo.",
+                fix="index again with other --fractions or another --seed, or with more photos",
+            )
+    idle = set(dataset.labels) - {photo.label for photo in dataset.split("train")}
+    if idle:
+        raise DatasetError(
+            f"{', '.join(sorted(idle))}: no photo in the train split.",
+            fix="index again with other --fractions or another --seed, or with more photos",
+        )
+    return dataset
+
+
+def _draw(settings: DictConfig, count: PhotoCount) -> Path:
+    """The drawn pictures that stand in for photos; they are kept, and found again by the next run."""
+    from kennel.sample import draw_sample
+
+    sample = settings.data.sample
+    folder = Path(settings.paths.data_dir) / f"sample-{sample.labels}x{sample.per_label}-{sample.seed}"
+    log.warning("no data.csv or data.photos: training on drawn pictures in %s", folder)
+    draw_sample(
+        folder,
+        labels=sample.labels,
+        per_label=sample.per_label,
+        seed=sample.seed,
+        on_photo=count(sample.labels * sample.per_label, "pictures drawn"),
+    )
+    return folder
+
+
+def _lesson(
+    settings: DictConfig, dataset: Dataset, model: Model, count: PhotoCount
+) -> tuple[PhotoData | FeatureData, Learner]:
+    recipe = OmegaConf.to_object(settings.recipe)
+    cache_dir = Path(settings.paths.cache_dir)
+    if (recipe.frozen or recipe.fit_head_first) and model.backbone.weights == "random":
+        raise UsageError(
+            f"this recipe rests on a pretrained backbone, and {model.backbone.name} has random weights.",
+            fix="experiment=scratch, or model=efficientnet_lite0",
+        )
+    features = FeatureData(dataset, model.preprocess)
+    if recipe.frozen or recipe.fit_head_first:
+        n = len(features.training) + len(features.validation)
+        features.extract(model.network, cache_dir=cache_dir, on_photo=count(n, "photos through the backbone"))
+    if recipe.fit_head_first:
+        loss = fit_head(model.network.head, *features.tensors("train"), l2=recipe.head_l2)
+        log.warning("head fitted on frozen features: train loss %.3f", loss)
+    data: PhotoData | FeatureData = features
+    if not recipe.frozen:
+        data = PhotoData(
+            dataset,
+            model.preprocess,
+            batch_size=settings.data.batch_size,
+            num_workers=settings.data.num_workers,
+            augment=_instantiate(settings.data.augment, "data.augment"),
+            mix=_instantiate(settings.data.mix, "data.mix"),
+        )
+    truth = data.training.truth
+    learner = Learner(
+        model.network,
+        recipe,
+        optimizer=_instantiate(settings.optimizer, "optimizer"),
+        schedule=_instantiate(settings.schedule, "schedule"),
+        total_steps=_total_steps(settings.trainer, data.steps_per_epoch),
+        label_weights=balanced_weights(truth, dataset.labels) if recipe.class_weights else None,
+    )
+    return data, learner
+
+
+def _total_steps(trainer: DictConfig, steps_per_epoch: int) -> int:
+    """Optimiser steps of the whole run.
+
+    Computed here rather than asked of Lightning: `estimated_stepping_batches` builds the loaders, and loses the state
+    that a resumed loader had.
+    """
+    devices = trainer.get("devices", 1)
+    processes = (devices if isinstance(devices, int) and devices > 0 else 1) * trainer.get("num_nodes", 1)
+    limit = trainer.get("limit_train_batches")
+    steps = -(-steps_per_epoch // processes)
+    if isinstance(limit, int):
+        steps = min(steps, limit)
+    elif isinstance(limit, float):
+        steps = int(steps * limit)
+    steps = -(-steps // trainer.get("accumulate_grad_batches", 1)) * max(trainer.max_epochs or 1, 1)
+    most = trainer.get("max_steps", -1)
+    return max(min(steps, most) if most > 0 else steps, 1)
+
+
+def _trainer(settings: DictConfig, photos: int) -> L.Trainer:
+    callbacks = [_instantiate(node, f"callbacks.{k}") for k, node in settings.callbacks.items() if node is not None]
+    loggers = [_instantiate(node, f"logger.{k}") for k, node in settings.logger.items() if node is not None]
+    try:
+        trainer = _instantiate(settings.trainer, "trainer", callbacks=callbacks, logger=loggers or False)
+    except (MisconfigurationException, ValueError, RuntimeError) as error:
+        raise RunError(
+            f"the trainer cannot be set up: {str(error).splitlines()[0]}",
+            fix="kennel doctor says what this machine has; trainer.accelerator=cpu works everywhere",
+        ) from error
+    assert isinstance(trainer, L.Trainer)
+    return trainer
+
+
+def _instantiate(node: Any, at: str, **more: Any) -> Any:
+    """What the node's `_target_` makes; refuses, with the node's path, what cannot be made."""
+    if node is None:
+        return None
+    if is_own(node):
+        return read_own(node, at=at)
+    try:
+        return instantiate(node, _convert_="all", **more)
+    except InstantiationException as error:
+        cause = error.__cause__
+        if isinstance(cause, (KennelError, MisconfigurationException, ValueError, RuntimeError)):
+            raise cause from error
+        reason = str(cause or error).splitlines()[0].rstrip(".")
+        raise UsageError(f"setting {at}: {reason}.", fix="kennel train --cfg job shows every setting") from error
+
+
+def _checkpoint_to_resume(ckpt_path: str | None, out: Path) -> Path | None:
+    if ckpt_path is None:
+        return None
+    path = out / LAST_CHECKPOINT if ckpt_path == "last" else Path(ckpt_path)
+    if not path.is_file():
+        if ckpt_path == "last":
+            log.warning("%s has no checkpoint yet: starting", out)
+            return None
+        raise RunError(f"{path} does not exist.", fix="ckpt_path=last, or the path of a checkpoint that kennel wrote")
+    try:
+        torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch, zipfile and pickle each raise their own on a torn file
+        raise RunError(
+            f"{path} cannot be read: {type(error).__name__}.", fix="leave ckpt_path out and choose another paths.output_dir"
+        ) from error
+    return path
+
+
+def _write_config(settings: DictConfig, out: Path) -> None:
+    with replacing(out / CONFIG_YAML) as file:
+        file.write(OmegaConf.to_yaml(settings, resolve=True))
+
+
+def _hardware() -> dict[str, str]:
+    found = hardware()
+    if torch.cuda.is_available():
+        found["gpu"] = torch.cuda.get_device_name()
+    found["torch_threads"] = str(torch.get_num_threads())
+    return found

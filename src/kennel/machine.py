@@ -1,0 +1,82 @@
+"""What a figure was measured on and with: hardware, versions, commit. Standard library only."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import kennel
+
+
+def hardware() -> dict[str, str]:
+    """Processor, usable cores, memory and system, in words."""
+    return {
+        "cpu": _cpu_name(),
+        "cores": str(usable_cores()),
+        "memory_gib": f"{_memory_bytes() / 2**30:.1f}",
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+    }
+
+
+def versions(names: Sequence[str]) -> dict[str, str]:
+    """Versions of Python, Kennel and those of the named distributions that are installed."""
+    found = {"python": platform.python_version(), "kennel": kennel.__version__}
+    for name in names:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def usable_cores() -> int:
+    """Cores this process may run on: containers and `taskset` allow fewer than the machine has."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # macOS
+        return os.cpu_count() or 1
+
+
+def git_state(folder: Path) -> tuple[str | None, bool | None]:
+    """Commit of the repository that `folder` lies in, and whether tracked files differ from it; None outside of one."""
+    commit = _git(folder, "rev-parse", "HEAD")
+    if commit is None:
+        return None, None
+    return commit, bool(_git(folder, "status", "--porcelain", "--untracked-files=no"))
+
+
+def utc_now() -> str:
+    """Now, as 2026-11-23T08:30:00Z."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _git(folder: Path, *words: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(folder), *words], capture_output=True, text=True, timeout=10, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def _cpu_name() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def _memory_bytes() -> int:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (ValueError, OSError):
+        return 0

@@ -1,0 +1,148 @@
+"""report.json and the pictures beside it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from kennel.dataset import Skipped
+from kennel.errors import MissingExtra
+from kennel.evaluate import SplitReport
+from kennel.metrics import measure, wilson
+from kennel.report import write_report
+
+LABELS = ("Beagle", "Golden_Retriever", "Poodle")
+BIRTH = {
+    "bundle_id": "20261123-ab12",
+    "dataset_id": "d" * 64,
+    "created_utc": "2026-11-23T08:00:00Z",
+    "versions": {"kennel": "0.1.0"},
+    "hardware": {"cpu": "two cores"},
+    "seed": 7,
+}
+
+
+def report_of(split: str) -> SplitReport:
+    """Two Beagles, one answered as Poodle; two Golden Retrievers, right; no Poodle."""
+    truth = np.array([0, 0, 1, 1])
+    logits = np.array([[4, 1, 0], [0, 1, 4], [0, 4, 1], [0, 4, 1]], dtype=np.float32)
+    return SplitReport(
+        split=split,
+        labels=LABELS,
+        figures=measure(logits, truth, resamples=20),
+        paths=("a.png", "b.png", "c.png", "d.png"),
+        truth=truth,
+        logits=logits,
+        skipped=(Skipped("Beagle/broken.jpg", "it is empty"),),
+        images_per_s=12.5,
+        temperature=1.5,
+    )
+
+
+def written(folder: Path, *splits: str) -> dict[str, Any]:
+    path = write_report(folder, [report_of(split) for split in splits], **BIRTH)
+    assert path == folder / "report.json"
+    document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return document
+
+
+def test_the_report_says_where_its_numbers_come_from(tmp_path: Path) -> None:
+    document = written(tmp_path, "test")
+    assert document["schema_version"] == 1
+    assert document["labels"] == list(LABELS)
+    assert {key: document[key] for key in BIRTH} == BIRTH
+
+
+def test_every_headline_figure_stands_beside_its_interval(tmp_path: Path) -> None:
+    test = written(tmp_path, "test")["splits"]["test"]
+    figures = report_of("test").figures
+    assert test["n"] == 4
+    assert test["top1"] == 0.75
+    assert test["top1_interval"] == pytest.approx(list(wilson(3, 4)))
+    for name in ("top1", "top3", "macro_f1", "log_loss", "ece", "brier"):
+        assert test[name] == getattr(figures, name)
+        assert test[f"{name}_interval"] == list(getattr(figures, f"{name}_interval"))
+        assert test[f"{name}_interval"][0] <= test[name] <= test[f"{name}_interval"][1]
+    assert (test["temperature"], test["images_per_s"]) == (1.5, 12.5)
+
+
+def test_confusion_has_truth_in_rows_and_answers_in_columns_in_label_order(tmp_path: Path) -> None:
+    test = written(tmp_path, "test")["splits"]["test"]
+    assert test["confusion"] == [[1, 0, 1], [0, 2, 0], [0, 0, 0]]
+
+
+def test_figures_per_label_stand_in_label_order(tmp_path: Path) -> None:
+    rows = written(tmp_path, "test")["splits"]["test"]["per_label"]
+    assert [row["label"] for row in rows] == list(LABELS)
+    assert [row["support"] for row in rows] == [2, 2, 0]
+    assert [row["recall"] for row in rows] == [0.5, 1.0, 0.0]
+    assert [row["precision"] for row in rows] == [1.0, 1.0, 0.0]
+    assert rows[0]["f1"] == pytest.approx(2 / 3)
+    assert rows[0]["recall_interval"] == pytest.approx(list(wilson(1, 2)))
+
+
+def test_photos_that_were_skipped_are_named(tmp_path: Path) -> None:
+    test = written(tmp_path, "test")["splits"]["test"]
+    assert test["skipped"] == [{"path": "Beagle/broken.jpg", "reason": "it is empty"}]
+
+
+def test_each_split_has_its_picture_and_its_part_of_the_document(tmp_path: Path) -> None:
+    folder = tmp_path / "bundles" / "b" / "report"
+    document = written(folder, "train", "validation", "test")
+    assert list(document["splits"]) == ["train", "validation", "test"]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "confusion_test.png",
+        "confusion_train.png",
+        "confusion_validation.png",
+        "report.json",
+    ]
+    with Image.open(folder / "confusion_test.png") as picture:
+        assert picture.format == "PNG"
+
+
+def test_pictures_of_an_earlier_report_do_not_stay_and_other_files_do(tmp_path: Path) -> None:
+    written(tmp_path, "train", "test")
+    (tmp_path / "index.html").write_text("the page")
+    written(tmp_path, "test")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "confusion_test.png",
+        "index.html",
+        "report.json",
+    ]
+
+
+def test_the_same_reports_give_the_same_bytes(tmp_path: Path) -> None:
+    written(tmp_path / "a", "test")
+    written(tmp_path / "b", "test")
+    for name in ("report.json", "confusion_test.png"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+def test_without_matplotlib_nothing_is_written_and_the_pip_line_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(MissingExtra) as refused:
+        write_report(tmp_path / "report", [report_of("test")], **BIRTH)
+    assert "kennel-ml[train]" in refused.value.fix
+    assert not (tmp_path / "report").exists()
+
+
+def test_reports_that_do_not_go_together_are_refused(tmp_path: Path) -> None:
+    test = report_of("test")
+    other = replace(report_of("train"), labels=("Beagle", "Poodle", "Golden_Retriever"))
+    for reports, words in (
+        ([], "one or more"),
+        ([test, test], "different splits"),
+        ([test, other], "different labels"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            write_report(tmp_path, reports, **BIRTH)
+    assert list(tmp_path.iterdir()) == []
