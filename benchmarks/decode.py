@@ -107,7 +107,7 @@ def _by_draft(data: bytes) -> NDArray[np.float32]:
 
 
 def _by_simplejpeg(data: bytes) -> NDArray[np.float32]:
-    import simplejpeg  # type: ignore[import-not-found]  # noqa: PLC0415 - optional
+    import simplejpeg  # type: ignore[import-not-found]
 
     return _by_pillow(Image.fromarray(simplejpeg.decode_jpeg(data, min_height=512, min_width=512)))
 

@@ -255,7 +255,9 @@ class TestTemperature:
         right = np.array([[3.0, 0.0], [0.0, 3.0]])
         truth = np.array([0, 1])
         assert softmax(right / fit_temperature(right, truth)).max() == pytest.approx(7 / 8)
-        more = softmax(np.tile(right, (50, 1)) / fit_temperature(np.tile(right, (50, 1)), np.tile(truth, 50)))
+        more = softmax(
+            np.tile(right, (50, 1)) / fit_temperature(np.tile(right, (50, 1)), np.tile(truth, 50))
+        )
         assert more.max() == pytest.approx(1 - 1 / 204)
 
     def test_result_stays_within_its_bounds(self) -> None:

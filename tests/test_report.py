@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from kennel.dataset import Skipped
-from kennel.errors import MissingExtra
+from kennel.errors import MissingExtraError
 from kennel.evaluate import SplitReport
 from kennel.metrics import measure, wilson
 from kennel.report import write_report
@@ -129,7 +129,7 @@ def test_without_matplotlib_nothing_is_written_and_the_pip_line_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    with pytest.raises(MissingExtra) as refused:
+    with pytest.raises(MissingExtraError) as refused:
         write_report(tmp_path / "report", [report_of("test")], **BIRTH)
     assert "kennel-ml[train]" in refused.value.fix
     assert not (tmp_path / "report").exists()

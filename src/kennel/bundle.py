@@ -1,7 +1,7 @@
 """The bundle: all that crosses from training to serving, and the contract both sides read it by.
 
-A bundle is a folder whose `bundle.json` names every other file with its sha256. Nothing in it is parsed before its
-checksum was seen to match. Standard library only, so that every room can know it.
+A bundle is a folder whose `bundle.json` names every other file with its sha256. Nothing in it is
+parsed before its checksum was seen to match. Standard library only, so that every room can know it.
 """
 
 from __future__ import annotations
@@ -9,14 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from types import UnionType
 from typing import IO, Any, Literal, Union, get_args, get_origin, get_type_hints
-from collections.abc import Iterator
 
 from kennel.errors import BundleError
 
@@ -30,16 +29,18 @@ ResizeFilter = Literal["bilinear", "bicubic", "lanczos"]
 
 @dataclass(frozen=True)
 class Preprocess:
-    """How a photo becomes the model's input: the whole specification that `kennel.images` carries out.
+    """How a photo becomes the model's input: the whole specification that `kennel.images` carries
+    out.
 
     Attributes:
         size: height and width of the input, pixels.
         mean: per channel R, G, B, in units of 0..1.
         std: per channel, in units of 0..1, > 0.
-        resize: `crop` keeps the shape of the photo and cuts its edges; `letterbox` keeps all of it between bars;
-            `squash` bends it to a square.
+        resize: `crop` keeps the shape of the photo and cuts its edges; `letterbox` keeps all of it
+            between bars; `squash` bends it to a square.
         filter: antialiased resampling filter.
-        crop: for `crop`, the share of the resized photo's short side that the centre crop keeps, 0 < crop <= 1.
+        crop: for `crop`, the share of the resized photo's short side that the centre crop keeps, 0
+            < crop <= 1.
         fill: colour of letterbox bars and of what lies behind transparency, 0..255.
         colour: mode of the input.
         exif_transpose: whether the photo is turned upright by its EXIF orientation first.
@@ -97,8 +98,8 @@ class Calibration:
 class Rejection:
     """When the answer is "not one I know": where the score is under `threshold`.
 
-    `false_refusal_rate` is the share of photos of known labels that the threshold was set to refuse, on `n` photos of
-    `split`.
+    `false_refusal_rate` is the share of photos of known labels that the threshold was set to
+    refuse, on `n` photos of `split`.
     """
 
     method: Literal["energy"]
@@ -110,7 +111,9 @@ class Rejection:
 
 @dataclass(frozen=True)
 class ParityRow:
-    """One exported format beside the trained model, on `photos` photo files read by the one preprocessing."""
+    """One exported format beside the trained model, on `photos` photo files read by the one
+    preprocessing.
+    """
 
     format: str
     photos: int
@@ -134,7 +137,9 @@ class SplitFigures:
 
 @dataclass(frozen=True)
 class Backbone:
-    """Where the network comes from. `weights` is "random" or names the file or package they were read from."""
+    """Where the network comes from. `weights` is "random" or names the file or package they were
+    read from.
+    """
 
     name: str
     weights: str
@@ -167,7 +172,9 @@ class FileEntry:
 
 @dataclass(frozen=True)
 class Bundle:
-    """`bundle.json`, typed. `path` is the folder it was read from and is not part of the document."""
+    """`bundle.json`, typed. `path` is the folder it was read from and is not part of the
+    document.
+    """
 
     bundle_id: str
     labels: tuple[str, ...]
@@ -199,7 +206,8 @@ class Bundle:
         if not path.is_file():
             raise BundleError(
                 f"{path} is missing, though {BUNDLE_JSON} names it.",
-                fix=f"copy the whole folder, or export again: kennel export runs/{self.lineage.run_id}",
+                fix="copy the whole folder, or export again: kennel export "
+                f"runs/{self.lineage.run_id}",
             )
         found = path.stat().st_size
         if found != entry.bytes or file_sha256(path) != entry.sha256:
@@ -211,10 +219,12 @@ class Bundle:
 
 
 def read_bundle(path: Path) -> Bundle:
-    """Reads `bundle.json` of a bundle folder; files are verified as they are asked for, by `Bundle.file`.
+    """Reads `bundle.json` of a bundle folder; files are verified as they are asked for, by
+    `Bundle.file`.
 
     Raises:
-        BundleError: no bundle there, another schema, or a value of the wrong kind (named by its path).
+        BundleError: no bundle there, another schema, or a value of the wrong kind (named by its
+            path).
     """
     document = path / BUNDLE_JSON
     if not document.is_file():
@@ -267,7 +277,8 @@ def file_sha256(path: Path) -> str:
 
 @contextmanager
 def replacing(path: Path, mode: Literal["w", "wb"] = "w") -> Iterator[IO[Any]]:
-    """A file that appears under its name only when it is whole: temporary name, flush to disk, rename.
+    """A file that appears under its name only when it is whole: temporary name, flush to disk,
+    rename.
 
     Raises whatever writing raises, leaving neither a part of the file nor the temporary one.
     """
@@ -275,15 +286,21 @@ def replacing(path: Path, mode: Literal["w", "wb"] = "w") -> Iterator[IO[Any]]:
     encoding = "utf-8" if mode == "w" else None
     newline = "" if mode == "w" else None
     temporary = NamedTemporaryFile(  # noqa: SIM115 - closed below, before the rename
-        mode, dir=path.parent, prefix=f".{path.name}.", suffix=".part", delete=False, encoding=encoding, newline=newline
+        mode,
+        dir=path.parent,
+        prefix=f".{path.name}.",
+        suffix=".part",
+        delete=False,
+        encoding=encoding,
+        newline=newline,
     )
     try:
         with temporary:
             yield temporary
             temporary.flush()
             os.fsync(temporary.fileno())
-        os.chmod(temporary.name, 0o666 & ~_umask())
-        os.replace(temporary.name, path)
+        Path(temporary.name).chmod(0o666 & ~_umask())
+        Path(temporary.name).replace(path)
     except BaseException:
         Path(temporary.name).unlink(missing_ok=True)
         raise
@@ -316,7 +333,9 @@ def _check(bundle: Bundle) -> None:
 
 
 def build(kind: Any, value: Any, *, at: str = "") -> Any:
-    """Builds `kind` (a dataclass, tuple, dict, literal or plain type) from what JSON gave, or says where it cannot."""
+    """Builds `kind` (a dataclass, tuple, dict, literal or plain type) from what JSON gave, or says
+    where it cannot.
+    """
     origin, arguments = get_origin(kind), get_args(kind)
     if is_dataclass(kind):
         if not isinstance(value, dict):
@@ -327,7 +346,9 @@ def build(kind: Any, value: Any, *, at: str = "") -> Any:
         if missing:
             raise KeyError(f"{at}{missing[0]} is missing")
         make: Any = kind
-        return make(**{k: build(hints[k], v, at=f"{at}{k}.") for k, v in value.items() if k in known})
+        return make(
+            **{k: build(hints[k], v, at=f"{at}{k}.") for k, v in value.items() if k in known}
+        )
     if origin in (Union, UnionType):
         if value is None and type(None) in arguments:
             return None
@@ -340,7 +361,9 @@ def build(kind: Any, value: Any, *, at: str = "") -> Any:
         raise last
     if origin is Literal:
         if value not in arguments:
-            raise ValueError(f"{at.rstrip('.')} is {value!r}; known: {', '.join(map(repr, arguments))}")
+            raise ValueError(
+                f"{at.rstrip('.')} is {value!r}; known: {', '.join(map(repr, arguments))}"
+            )
         return value
     if origin is tuple:
         if not isinstance(value, (list, tuple)):
@@ -348,14 +371,18 @@ def build(kind: Any, value: Any, *, at: str = "") -> Any:
         kinds = (arguments[0],) * len(value) if arguments[-1] is ... else arguments
         if len(kinds) != len(value):
             raise ValueError(f"{at.rstrip('.')} has {len(value)} values, not {len(kinds)}")
-        return tuple(build(k, v, at=f"{at}{i}.") for i, (k, v) in enumerate(zip(kinds, value, strict=True)))
+        return tuple(
+            build(k, v, at=f"{at}{i}.") for i, (k, v) in enumerate(zip(kinds, value, strict=True))
+        )
     if origin is dict:
         if not isinstance(value, dict):
             raise TypeError(f"{at.rstrip('.')} is not an object")
         return {k: build(arguments[1], v, at=f"{at}{k}.") for k, v in value.items()}
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
-    if kind in (int, float, str, bool) and (not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool)):
+    if kind in (int, float, str, bool) and (
+        not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool)
+    ):
         raise TypeError(f"{at.rstrip('.')} is {value!r}, not {kind.__name__}")
     return value
 

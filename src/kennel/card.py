@@ -52,13 +52,16 @@ def write_card(bundle: Bundle) -> None:
 def _card(bundle: Bundle) -> str:
     lineage, backbone = bundle.lineage, bundle.lineage.backbone
     rows = [
-        f"| {split} | {f.n} | {_figure(f.top1, f.top1_interval)} | {_figure(f.macro_f1, f.macro_f1_interval)} "
+        f"| {split} | {f.n} | {_figure(f.top1, f.top1_interval)} | "
+        f"{_figure(f.macro_f1, f.macro_f1_interval)} "
         f"| {_figure(f.log_loss, f.log_loss_interval)} |"
         for split, f in bundle.metrics.items()
     ]
     parity = [
-        f"- {row.format}: largest difference of a probability from the trained network {row.max_abs_diff:.1e} "
-        f"(allowed {row.tolerance:.0e}), {row.label_flips} other labels, on {row.photos} photo files"
+        f"- {row.format}: largest difference of a probability from the trained network "
+        f"{row.max_abs_diff:.1e} "
+        f"(allowed {row.tolerance:.0e}), {row.label_flips} other labels, on {row.photos} "
+        "photo files"
         for row in bundle.parity
     ]
     calibration, rejection = bundle.calibration, bundle.rejection
@@ -70,7 +73,8 @@ def _card(bundle: Bundle) -> str:
             "",
             "## Figures",
             "",
-            "With 95 % intervals. The temperature and the refusal threshold were fitted on the validation split, and the "
+            "With 95 % intervals. The temperature and the refusal threshold were fitted on "
+            "the validation split, and the "
             "best epoch was chosen on it: its figures flatter. Only the test split counts.",
             "",
             "| split | n | top1 | macro F1 | log loss |",
@@ -87,7 +91,8 @@ def _card(bundle: Bundle) -> str:
             f"(fitted on {calibration.n} {calibration.split} photos)"
             if calibration
             else "- probabilities: softmax of the logits, not calibrated",
-            f'- "not one I know": {rejection.method} under {rejection.threshold:.3f}, set to refuse '
+            f'- "not one I know": {rejection.method} under {rejection.threshold:.3f}, set to '
+            "refuse "
             f"{rejection.false_refusal_rate:.0%} of {rejection.n} {rejection.split} photos"
             if rejection
             else '- "not one I know": never said',
@@ -98,8 +103,10 @@ def _card(bundle: Bundle) -> str:
             f"- run {lineage.run_id}, commit {lineage.git_commit or 'unknown'}"
             + (" with uncommitted changes" if lineage.dirty else ""),
             f"- photos: dataset {lineage.dataset_id}",
-            f"- backbone: {backbone.name}, weights: {backbone.weights}, licence: {backbone.licence}, {backbone.source}",
-            f"- trained with seed {lineage.seed} on {lineage.hardware.get('gpu', lineage.hardware.get('cpu', 'unknown'))}",
+            f"- backbone: {backbone.name}, weights: {backbone.weights}, licence: "
+            f"{backbone.licence}, {backbone.source}",
+            f"- trained with seed {lineage.seed} on "
+            f"{lineage.hardware.get('gpu', lineage.hardware.get('cpu', 'unknown'))}",
             f"- exported {lineage.created_utc}",
             "",
         ]

@@ -42,7 +42,7 @@ def draw_confusion(report: SplitReport, path: Path, *, bundle_id: str) -> None:
     gives the same bytes.
 
     Raises:
-        MissingExtra: matplotlib is not installed.
+        MissingExtraError: matplotlib is not installed.
     """
     confusion = report.figures.confusion
     order = list(range(len(confusion)))

@@ -1,6 +1,7 @@
 """What a user can cause, in words: what happened, with which value, and what to do now.
 
-The command line prints `error:` and `fix:` and no traceback. `exit_code` is 2 for wrong usage, 1 for the rest.
+The command line prints `error:` and `fix:` and no traceback. `exit_code` is 2 for wrong usage, 1
+for the rest.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ class ParityError(KennelError):
     """An exported model answers differently from the trained one."""
 
 
-class MissingExtra(KennelError):
+class MissingExtraError(KennelError):
     """An optional library is not installed."""
 
 
@@ -62,14 +63,14 @@ def need(module: str, *, extra: str) -> ModuleType:
         module: name to import, such as "matplotlib.figure".
         extra: Kennel's extra that has it, such as "train".
     Raises:
-        MissingExtra: the library is not installed.
+        MissingExtraError: the library is not installed.
     """
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] != module.partition(".")[0]:
             raise
-        raise MissingExtra(
+        raise MissingExtraError(
             f"this needs {module.partition('.')[0]}, which is not installed.",
             fix=f"pip install 'kennel-ml[{extra}]'",
         ) from error

@@ -110,7 +110,7 @@ class _Walk:
     def enter(self, parts: Parts, above: frozenset[tuple[int, int]]) -> None:
         """Notes all below a folder. `above` are those on the way here: no link back is followed."""
         try:
-            inside = sorted(os.listdir(self.root.joinpath(*parts)))
+            inside = sorted(os.listdir(self.root.joinpath(*parts)))  # noqa: PTH208 - names, not paths
         except OSError as error:
             self.skip(parts, f"the folder cannot be opened: {error.strerror}")
             return
@@ -122,7 +122,7 @@ class _Walk:
         if name.startswith("."):
             self.passed_over += 1
         # Not Path.is_dir, which raises for links that lead out of reach; this is then False.
-        elif os.path.isdir(path):
+        elif os.path.isdir(path):  # noqa: PTH112
             identity = _identity(path)
             if identity in above:
                 self.skip(parts, "the folder is a link to one that holds it")

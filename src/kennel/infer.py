@@ -1,4 +1,5 @@
-"""Bundle -> logits -> calibrated answers, "not one I know" among them. The only file that knows onnxruntime.
+"""Bundle -> logits -> calibrated answers, "not one I know" among them. The only file that knows
+onnxruntime.
 
 N photos, K labels, H x W pixels.
 """
@@ -17,12 +18,16 @@ from kennel.errors import BundleError
 from kennel.machine import usable_cores
 from kennel.metrics import softmax
 
-ERRORS_ONLY = 3  # onnxruntime's severity; its warnings (no GPU found, ...) are not for Kennel's users
+ERRORS_ONLY = (
+    3  # onnxruntime's severity; its warnings (no GPU found, ...) are not for Kennel's users
+)
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a door says of one photo. `top` is ordered, best first; `label` and `probability` are its first entry."""
+    """What a door says of one photo. `top` is ordered, best first; `label` and `probability` are
+    its first entry.
+    """
 
     label: str
     probability: float
@@ -46,7 +51,9 @@ class OnnxFunction:
         options.inter_op_num_threads = 1
         options.log_severity_level = ERRORS_ONLY
         try:
-            self._session = ort.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+            self._session = ort.InferenceSession(
+                str(model), options, providers=["CPUExecutionProvider"]
+            )
         except Exception as error:  # onnxruntime raises its own classes, straight from Exception
             raise BundleError(
                 f"{model} cannot be loaded by onnxruntime {ort.__version__}: {error}.",
@@ -95,4 +102,3 @@ def answer(logits: np.ndarray, bundle: Bundle, *, top: int = 3) -> Answer:
 def temperature(bundle: Bundle) -> float:
     """What the bundle's logits are divided by before the softmax."""
     return 1.0 if bundle.calibration is None else bundle.calibration.temperature
-

@@ -43,7 +43,9 @@ def usable_cores() -> int:
 
 
 def git_state(folder: Path) -> tuple[str | None, bool | None]:
-    """Commit of the repository that `folder` lies in, and whether tracked files differ from it; None outside of one."""
+    """Commit of the repository that `folder` lies in, and whether tracked files differ from it;
+    None outside of one.
+    """
     commit = _git(folder, "rev-parse", "HEAD")
     if commit is None:
         return None, None
@@ -58,7 +60,11 @@ def utc_now() -> str:
 def _git(folder: Path, *words: str) -> str | None:
     try:
         done = subprocess.run(
-            ["git", "-C", str(folder), *words], capture_output=True, text=True, timeout=10, check=False
+            ["git", "-C", str(folder), *words],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=False,
         )
     except (OSError, subprocess.TimeoutExpired):
         return None

@@ -42,7 +42,7 @@ def write_report(
     Returns:
         Path of report.json.
     Raises:
-        MissingExtra: matplotlib is not installed; nothing was written.
+        MissingExtraError: matplotlib is not installed; nothing was written.
         ValueError: no report, two of one split, or reports with different labels.
     """
     splits = [report.split for report in reports]

@@ -1,4 +1,6 @@
-"""A run's folder: `run.json`, typed, read and written. Standard library only, so that `kennel show` needs no torch."""
+"""A run's folder: `run.json`, typed, read and written. Standard library only, so that `kennel
+show` needs no torch.
+"""
 
 from __future__ import annotations
 
@@ -22,9 +24,13 @@ class Run:
 
     Attributes:
         status: running, done, stopped (Ctrl-C) or failed.
-        metrics: of the best epoch, on train and validation photos, by name such as "validation/top1".
-        best_checkpoint: weights of that epoch, relative to the run's folder; None before the first validation.
-        images_per_s: photos the optimiser saw, by the time it took; feature extraction counts a photo once.
+        metrics: of the best epoch, on train and validation photos, by name such as
+            "validation/top1".
+        best_checkpoint: weights of that epoch, relative to the run's folder; None before the first
+            validation.
+        duration_s: from the first look at the photos to the last epoch.
+        images_per_s: photos the optimiser saw, by the time it took; on frozen features photos
+            extracted, by the time that took, and 0 where the cache had them all.
         path: the folder it was read from; no part of the document.
     """
 
@@ -65,7 +71,8 @@ def read_run(path: Path) -> Run:
     document = path / RUN_JSON
     if not document.is_file():
         raise RunError(
-            f"{path} is not a run: it has no {RUN_JSON}.", fix="name a folder that kennel train wrote, such as runs/<id>"
+            f"{path} is not a run: it has no {RUN_JSON}.",
+            fix="name a folder that kennel train wrote, such as runs/<id>",
         )
     try:
         values: Any = json.loads(document.read_text(encoding="utf-8"))

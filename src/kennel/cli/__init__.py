@@ -1,4 +1,6 @@
-"""The front door: `kennel VERB ...`. One file a verb; nothing heavier than the standard library until a verb runs."""
+"""The front door: `kennel VERB ...`. One file a verb; nothing heavier than the standard library
+until a verb runs.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +9,7 @@ import importlib
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Sequence
 from typing import NoReturn, Protocol, cast
 
@@ -66,7 +69,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.write("\nstopped: nothing was left half-written.\n")
         return 130
     except BrokenPipeError:
-        # The reader left (`kennel show ... | head`): not an error, and Python must not complain at exit either.
+        # The reader left (`kennel show ... | head`): not an error, and Python must not complain at
+        # exit either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
@@ -89,15 +93,22 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _dispatch(words: list[str]) -> int:
+    warnings.filterwarnings(
+        "ignore", module="PIL"
+    )  # of damaged EXIF and the like, which change no pixel
     parser = Parser(
         prog="kennel",
+        usage="kennel VERB ...",
+        allow_abbrev=False,
         description="From a folder of labelled photos to an image classifier that can be trusted.",
         epilog=f"example:\n{EXAMPLE}\n`kennel VERB --help` says more of each.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"kennel {kennel.__version__}")
     parser.add_argument(
-        "--completion", choices=["bash", "zsh"], help='print completion for a shell: eval "$(kennel --completion bash)"'
+        "--completion",
+        choices=["bash", "zsh"],
+        help='print completion for a shell: eval "$(kennel --completion bash)"',
     )
     verbs = parser.add_argument_group("verbs")
     for name, summary in VERBS.items():
@@ -117,6 +128,7 @@ def _dispatch(words: list[str]) -> int:
     verb = cast(Verb, importlib.import_module(f"kennel.cli.{name}"))
     own = Parser(
         prog=f"kennel {name}",
+        allow_abbrev=False,
         description=verb.__doc__,
         epilog=f"example:\n  {verb.EXAMPLE}",
         formatter_class=argparse.RawDescriptionHelpFormatter,

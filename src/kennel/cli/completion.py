@@ -11,7 +11,8 @@ _kennel_complete() {
         COMPREPLY=($(compgen -W "@VERBS@" -- "$word"))
     elif [ "${COMP_WORDS[1]}" = train ]; then
         local line="kennel ${COMP_LINE#*train}"
-        COMPREPLY=($(compgen -o default -W "$(COMP_LINE="$line" kennel train -sc query=bash 2>/dev/null)" -- "$word"))
+        COMPREPLY=($(compgen -o default -W "$(COMP_LINE="$line" kennel train -sc query=bash
+        2>/dev/null)" -- "$word"))
     else
         COMPREPLY=($(compgen -o default -- "$word"))
     fi

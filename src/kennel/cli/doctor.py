@@ -32,7 +32,9 @@ MALWARE = {"lightning": ("2.6.2", "2.6.3")}
 
 @dataclass(frozen=True)
 class Finding:
-    """One fact. `fix` is None where nothing is lacking; `needed` says whether verbs fail without it."""
+    """One fact. `fix` is None where nothing is lacking; `needed` says whether verbs fail without
+    it.
+    """
 
     name: str
     found: str
@@ -71,7 +73,9 @@ def _machine() -> list[Finding]:
         Finding(
             "memory",
             f"{memory} GiB",
-            None if memory >= LEAST_MEMORY_GIB else f"training wants {LEAST_MEMORY_GIB:g} GiB: data.batch_size=8",
+            None
+            if memory >= LEAST_MEMORY_GIB
+            else f"training wants {LEAST_MEMORY_GIB:g} GiB: data.batch_size=8",
         ),
     ]
 
@@ -98,7 +102,12 @@ def _libraries() -> list[Finding]:
     for name, bad in MALWARE.items():
         if found.get(name) in bad:
             findings.append(
-                Finding(name, f"{found[name]} was malware", f"pip install -U '{name}>=2.6.6', and change what it could read", True)
+                Finding(
+                    name,
+                    f"{found[name]} was malware",
+                    f"pip install -U '{name}>=2.6.6', and change what it could read",
+                    True,
+                )
             )
     return findings
 
@@ -109,7 +118,11 @@ def _devices() -> list[Finding]:
     except ModuleNotFoundError:
         return []
     except (ImportError, OSError) as error:
-        return [Finding("torch", f"cannot be imported: {error}", "pip install --force-reinstall torch", True)]
+        return [
+            Finding(
+                "torch", f"cannot be imported: {error}", "pip install --force-reinstall torch", True
+            )
+        ]
     if torch.cuda.is_available():
         names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
         return [Finding("cuda", f"{', '.join(names)}; CUDA {torch.version.cuda}")]
@@ -133,7 +146,9 @@ def _place(folder: Path) -> list[Finding]:
         Finding(
             "disk",
             f"{free_gib:.1f} GiB free here",
-            None if free_gib >= LEAST_DISK_GIB else f"make room: a run wants about {LEAST_DISK_GIB:g} GiB",
+            None
+            if free_gib >= LEAST_DISK_GIB
+            else f"make room: a run wants about {LEAST_DISK_GIB:g} GiB",
         ),
         Finding(
             "folder",

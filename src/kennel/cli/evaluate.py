@@ -1,9 +1,10 @@
-"""`kennel evaluate BUNDLE`: measures the model that will be served; writes report.json and confusion matrices."""
+"""`kennel evaluate BUNDLE`: measures the model that will be served; writes report.json and
+confusion matrices.
+"""
 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,12 +21,23 @@ LIBRARIES = ("numpy", "onnxruntime", "pillow", "matplotlib")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("bundle", metavar="BUNDLE", type=Path, help="folder that kennel export wrote")
-    parser.add_argument("--data", metavar="CSV", type=Path, help="index to measure on (default: the one it was trained on)")
     parser.add_argument(
-        "--split", choices=["train", "validation", "test"], help="only this one (default: every split that has photos)"
+        "bundle", metavar="BUNDLE", type=Path, help="folder that kennel export wrote"
     )
-    parser.add_argument("--to", metavar="DIR", type=Path, help="folder for the report (default: in the bundle)")
+    parser.add_argument(
+        "--data",
+        metavar="CSV",
+        type=Path,
+        help="index to measure on (default: the one it was trained on)",
+    )
+    parser.add_argument(
+        "--split",
+        choices=["train", "validation", "test"],
+        help="only this one (default: every split that has photos)",
+    )
+    parser.add_argument(
+        "--to", metavar="DIR", type=Path, help="folder for the report (default: in the bundle)"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -41,7 +53,11 @@ def run(args: argparse.Namespace) -> int:
     bundle = read_bundle(args.bundle)
     dataset, own = _photos(bundle, args.data)
     classifier = OnnxClassifier(bundle)
-    splits = [args.split] if args.split else [s for s, counts in dataset.counts.items() if sum(counts.values())]
+    splits = (
+        [args.split]
+        if args.split
+        else [s for s, counts in dataset.counts.items() if sum(counts.values())]
+    )
     reports = []
     for split in splits:
         counter = Counter(len(dataset.split(split)), f"{split} photos answered")
@@ -96,10 +112,13 @@ def _photos(bundle: Bundle, csv: Path | None) -> tuple[Dataset, bool]:
     if csv is None and not own:
         raise DatasetError(
             f"{dataset.csv} changed since the bundle was trained on it.",
-            fix=f"measure on it all the same with --data {dataset.csv}; photos it was trained on may be in any split",
+            fix=f"measure on it all the same with --data {dataset.csv}; photos it was trained "
+            "on may be in any split",
         )
     if not own:
-        sys.stderr.write("these are other photos than it was trained on: their splits mean nothing to it\n")
+        sys.stderr.write(
+            "these are other photos than it was trained on: their splits mean nothing to it\n"
+        )
     return dataset, own
 
 

@@ -1,4 +1,6 @@
-"""`kennel export RUN`: the best weights as a bundle with an ONNX model; refused when it answers differently."""
+"""`kennel export RUN`: the best weights as a bundle with an ONNX model; refused when it answers
+differently.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ EXAMPLE = "kennel export runs/<id>"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", type=Path, help="folder that kennel train wrote")
-    parser.add_argument("--to", metavar="DIR", type=Path, help="the bundle's folder (default: bundles/<id>)")
+    parser.add_argument(
+        "--to", metavar="DIR", type=Path, help="the bundle's folder (default: bundles/<id>)"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -36,14 +40,21 @@ def run(args: argparse.Namespace) -> int:
                 {
                     "bundle": str(bundle.path),
                     "bundle_id": bundle.bundle_id,
-                    "parity": {"photos": parity.photos, "max_abs_diff": parity.max_abs_diff, "label_flips": parity.label_flips},
+                    "parity": {
+                        "photos": parity.photos,
+                        "max_abs_diff": parity.max_abs_diff,
+                        "label_flips": parity.label_flips,
+                    },
                     "temperature": bundle.calibration.temperature if bundle.calibration else None,
                     "bytes": {name: entry.bytes for name, entry in bundle.files.items()},
                 }
             )
         )
         return 0
-    print(f"{'parity':<12}{parity.photos} photos, largest difference {parity.max_abs_diff:.1e}, other labels {parity.label_flips}")
+    print(
+        f"{'parity':<12}{parity.photos} photos, largest difference {parity.max_abs_diff:.1e}, "
+        f"other labels {parity.label_flips}"
+    )
     for name, entry in bundle.files.items():
         print(f"{name:<12}{entry.bytes / 1e6:.2f} MB")
     print(f"{'bundle':<12}{bundle.path}")

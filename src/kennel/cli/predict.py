@@ -19,10 +19,22 @@ EXAMPLE = "kennel predict bundles/<id> photo.jpg --top 3"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("bundle", metavar="BUNDLE", type=Path, help="folder that kennel export wrote")
-    parser.add_argument("paths", metavar="PATH", type=Path, nargs="+", help="photos, or folders of photos")
-    parser.add_argument("--top", metavar="N", type=_positive, default=3, help="labels to name (default: %(default)s)")
-    parser.add_argument("--to", metavar="DIR", type=Path, help="write the photos with their answers under them")
+    parser.add_argument(
+        "bundle", metavar="BUNDLE", type=Path, help="folder that kennel export wrote"
+    )
+    parser.add_argument(
+        "paths", metavar="PATH", type=Path, nargs="+", help="photos, or folders of photos"
+    )
+    parser.add_argument(
+        "--top",
+        metavar="N",
+        type=_positive,
+        default=3,
+        help="labels to name (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--to", metavar="DIR", type=Path, help="write the photos with their answers under them"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -36,7 +48,9 @@ def run(args: argparse.Namespace) -> int:
     classifier = OnnxClassifier(bundle)
     rows: list[dict[str, Any]] = []
     failed = 0
-    answers = classify_files(classifier, places, bundle.preprocess, batch_size=8, threads=usable_cores())
+    answers = classify_files(
+        classifier, places, bundle.preprocess, batch_size=8, threads=usable_cores()
+    )
     for path, logits in answers:
         if isinstance(logits, PhotoError):
             failed += 1
@@ -71,10 +85,15 @@ def _photos(paths: list[Path]) -> Iterator[tuple[Path, Path]]:
     for path in paths:
         if path.is_dir():
             inside = sorted(
-                p for p in path.rglob("*") if p.suffix.lower() in PHOTO_SUFFIXES and not p.name.startswith(".") and p.is_file()
+                p
+                for p in path.rglob("*")
+                if p.suffix.lower() in PHOTO_SUFFIXES and not p.name.startswith(".") and p.is_file()
             )
             if not inside:
-                raise UsageError(f"{path} has no photo in it.", fix=f"photos end in {', '.join(sorted(PHOTO_SUFFIXES))}")
+                raise UsageError(
+                    f"{path} has no photo in it.",
+                    fix=f"photos end in {', '.join(sorted(PHOTO_SUFFIXES))}",
+                )
             yield from ((p, p.relative_to(path)) for p in inside)
         else:
             yield path, Path(path.name)

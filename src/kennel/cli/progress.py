@@ -1,4 +1,6 @@
-"""Progress on stderr: count, rate and time left. One closing line where stderr is not a terminal."""
+"""Progress on stderr: count, rate and time left. One closing line where stderr is not a
+terminal.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,9 @@ class Counter:
             self.drawn_s = now
             rate = self.done / max(now - self.started_s, 1e-9)
             left_s = max(self.total - self.done, 0) / rate
-            sys.stderr.write(f"\r{self.done}/{self.total} {self.what}, {rate:.0f}/s, {left_s:.0f} s left\x1b[K")
+            sys.stderr.write(
+                f"\r{self.done}/{self.total} {self.what}, {rate:.0f}/s, {left_s:.0f} s left\x1b[K"
+            )
             sys.stderr.flush()
 
     def close(self) -> None:

@@ -6,12 +6,12 @@ import argparse
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from kennel.errors import UsageError
 
 if TYPE_CHECKING:
-    from kennel.bundle import Bundle
+    from kennel.bundle import Bundle, Lineage
     from kennel.run import Run
 
 EXAMPLE = "kennel show bundles/<id>"
@@ -19,7 +19,12 @@ COLUMN = 14
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("path", metavar="RUN|BUNDLE", type=Path, help="a folder that kennel train or kennel export wrote")
+    parser.add_argument(
+        "path",
+        metavar="RUN|BUNDLE",
+        type=Path,
+        help="a folder that kennel train or kennel export wrote",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -37,7 +42,8 @@ def run(args: argparse.Namespace) -> int:
         lines = _run_lines(shown)
     else:
         raise UsageError(
-            f"{args.path} is neither a run nor a bundle: it has no {RUN_JSON} and no {BUNDLE_JSON}.",
+            f"{args.path} is neither a run nor a bundle: it has no {RUN_JSON} and no "
+            f"{BUNDLE_JSON}.",
             fix="name a folder such as runs/<id> or bundles/<id>",
         )
     if args.json:
@@ -50,7 +56,6 @@ def run(args: argparse.Namespace) -> int:
 def _bundle_lines(bundle: Bundle) -> list[str]:
     from kennel.images import describe
 
-    lineage = bundle.lineage
     lines = [
         _fact("bundle", bundle.bundle_id),
         _fact("labels", f"{len(bundle.labels)}: {', '.join(bundle.labels)}"),
@@ -58,16 +63,40 @@ def _bundle_lines(bundle: Bundle) -> list[str]:
     ]
     for split, f in bundle.metrics.items():
         low, high = f.top1_interval
-        lines.append(_fact(split, f"top1 {f.top1:.3f} [{low:.3f}, {high:.3f}], macro F1 {f.macro_f1:.3f}, n {f.n}"))
+        lines.append(
+            _fact(
+                split,
+                f"top1 {f.top1:.3f} [{low:.3f}, {high:.3f}], macro F1 {f.macro_f1:.3f}, n {f.n}",
+            )
+        )
     if bundle.calibration:
-        lines.append(_fact("temperature", f"{bundle.calibration.temperature:.3f} on {bundle.calibration.split}"))
+        lines.append(
+            _fact(
+                "temperature", f"{bundle.calibration.temperature:.3f} on {bundle.calibration.split}"
+            )
+        )
     if bundle.rejection:
         r = bundle.rejection
-        lines.append(_fact("not known", f"{r.method} under {r.threshold:.3f}, refuses {r.false_refusal_rate:.0%} of {r.split}"))
+        lines.append(
+            _fact(
+                "not known",
+                f"{r.method} under {r.threshold:.3f}, refuses {r.false_refusal_rate:.0%} of "
+                f"{r.split}",
+            )
+        )
     for row in bundle.parity:
-        lines.append(_fact("parity", f"{row.format}: {row.max_abs_diff:.1e} on {row.photos} photos, {row.label_flips} other labels"))
-    lines += _pedigree(lineage.run_id, lineage.git_commit, lineage.dirty, lineage.dataset_id, lineage.dataset_csv, lineage)
-    lines += [_fact("file", f"{name}  {e.bytes:,} bytes  sha256 {e.sha256[:16]}, matches") for name, e in bundle.files.items()]
+        lines.append(
+            _fact(
+                "parity",
+                f"{row.format}: {row.max_abs_diff:.1e} on {row.photos} photos, "
+                f"{row.label_flips} other labels",
+            )
+        )
+    lines += _pedigree(bundle.lineage)
+    lines += [
+        _fact("file", f"{name}  {e.bytes:,} bytes  sha256 {e.sha256[:16]}, matches")
+        for name, e in bundle.files.items()
+    ]
     return lines
 
 
@@ -78,9 +107,16 @@ def _run_lines(run: Run) -> list[str]:
         _fact("labels", f"{len(run.labels)}: {', '.join(run.labels)}"),
     ]
     lines += [_fact("", f"{name} {value:.4f}") for name, value in sorted(run.metrics.items())]
-    lines.append(_fact("best", f"epoch {run.best_epoch}, {run.best_checkpoint}" if run.best_checkpoint else "no weights yet"))
+    lines.append(
+        _fact(
+            "best",
+            f"epoch {run.best_epoch}, {run.best_checkpoint}"
+            if run.best_checkpoint
+            else "no weights yet",
+        )
+    )
     lines.append(_fact("took", f"{run.duration_s:.1f} s, {run.images_per_s:.1f} images/s"))
-    lines += _pedigree(run.run_id, run.git_commit, run.dirty, run.dataset_id, run.dataset_csv, run)
+    lines += _pedigree(run)
     lines += [
         _fact("file", f"{path.relative_to(run.path)}  {path.stat().st_size:,} bytes")
         for path in sorted(run.path.rglob("*"))
@@ -89,15 +125,16 @@ def _run_lines(run: Run) -> list[str]:
     return lines
 
 
-def _pedigree(
-    run_id: str, commit: str | None, dirty: bool | None, dataset_id: str, dataset_csv: str, of: Any
-) -> list[str]:
+def _pedigree(of: Run | Lineage) -> list[str]:
     backbone = of.backbone
+    commit = of.git_commit or "not in a git repository"
     return [
-        _fact("trained", f"run {run_id}, seed {of.seed}, {of.created_utc}"),
-        _fact("commit", f"{commit or 'not in a git repository'}{', with uncommitted changes' if dirty else ''}"),
-        _fact("photos", f"{dataset_csv}, dataset {dataset_id[:16]}"),
-        _fact("backbone", f"{backbone.name}; weights: {backbone.weights}; licence {backbone.licence}"),
+        _fact("trained", f"run {of.run_id}, seed {of.seed}, {of.created_utc}"),
+        _fact("commit", f"{commit}, with uncommitted changes" if of.dirty else commit),
+        _fact("photos", f"{of.dataset_csv}, dataset {of.dataset_id[:16]}"),
+        _fact(
+            "backbone", f"{backbone.name}; weights: {backbone.weights}; licence {backbone.licence}"
+        ),
         _fact("hardware", ", ".join(f"{k} {v}" for k, v in of.hardware.items())),
         _fact("versions", ", ".join(f"{k} {v}" for k, v in of.versions.items())),
     ]

@@ -48,7 +48,12 @@ def run(args: argparse.Namespace) -> int:
             if name in figures:
                 print(f"{name:<18}{figures[name]:.4f}")
         print(f"{'best epoch':<18}{done.best_epoch}")
-        print(f"{'took':<18}{done.duration_s:.1f} s, {done.images_per_s:.0f} images/s")
+        rate = (
+            f", {done.images_per_s:.0f} images/s"
+            if done.images_per_s
+            else ", features from the cache"
+        )
+        print(f"{'took':<18}{done.duration_s:.1f} s{rate}")
         print(f"{'run':<18}{done.path}")
         print(f"next: kennel export {done.path}")
 
@@ -69,7 +74,9 @@ def _count(total: int, what: str) -> Callable[[Path], None]:
 
 @contextlib.contextmanager
 def _quiet_libraries() -> Any:
-    """Kennel's own log lines on stderr, plain; what libraries warn of among themselves stays out."""
+    """Kennel's own log lines on stderr, plain; what libraries warn of among themselves stays
+    out.
+    """
     import logging
     import warnings
 

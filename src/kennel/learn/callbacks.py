@@ -1,4 +1,6 @@
-"""What Kennel adds to Lightning's callbacks: the best weights, the speed, and pictures to look at."""
+"""What Kennel adds to Lightning's callbacks: the best weights, the speed, and pictures to look
+at.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,9 @@ class BestWeights(Callback):
 
     def __init__(self, path: str, *, monitor: str = "validation/loss", mode: str = "min") -> None:
         if mode not in ("min", "max"):
-            raise UsageError(f"mode is {mode!r}; known: min, max.", fix="callbacks.best_weights.mode=min")
+            raise UsageError(
+                f"mode is {mode!r}; known: min, max.", fix="callbacks.best_weights.mode=min"
+            )
         if not monitor.startswith("validation/"):
             raise UsageError(
                 f"monitor is {monitor!r}: the best epoch is chosen on validation photos.",
@@ -53,7 +57,9 @@ class BestWeights(Callback):
         if self.monitor not in figures:
             return
         value = figures[self.monitor]
-        if self.best is not None and not (value < self.best if self.mode == "min" else value > self.best):
+        if self.best is not None and not (
+            value < self.best if self.mode == "min" else value > self.best
+        ):
             return
         self.best, self.epoch, self.metrics = value, trainer.current_epoch, figures
         if trainer.is_global_zero:
@@ -76,9 +82,11 @@ def write_weights(network: Network, path: Path) -> None:
 
 
 class Speed(Callback):
-    """Counts the photos that the optimiser saw and the time it took, and how much of it was spent waiting for them.
+    """Counts the photos that the optimiser saw and the time it took, and how much of it was spent
+    waiting for them.
 
-    Logs `train/images_per_s` and `train/wait_share` (0..1) once an epoch. Validation is left out of both.
+    Logs `train/images_per_s` and `train/wait_share` (0..1) once an epoch. Validation is left out of
+    both.
     """
 
     def __init__(self) -> None:
@@ -102,7 +110,12 @@ class Speed(Callback):
         self._mark_s = now
 
     def on_train_batch_end(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
     ) -> None:
         if torch.cuda.is_available() and pl_module.device.type == "cuda":
             torch.cuda.synchronize()
@@ -111,9 +124,16 @@ class Speed(Callback):
         self._mark_s = now
         self.images += len(batch[0]) * trainer.world_size
         if trainer.is_last_batch:
-            images, busy_s, wait_s = (a - b for a, b in zip((self.images, self.busy_s, self.wait_s), self._epoch))
-            pl_module.log("train/images_per_s", images / max(busy_s + wait_s, 1e-9), rank_zero_only=True)
-            pl_module.log("train/wait_share", wait_s / max(busy_s + wait_s, 1e-9), rank_zero_only=True)
+            images, busy_s, wait_s = (
+                a - b
+                for a, b in zip((self.images, self.busy_s, self.wait_s), self._epoch, strict=True)
+            )
+            pl_module.log(
+                "train/images_per_s", images / max(busy_s + wait_s, 1e-9), rank_zero_only=True
+            )
+            pl_module.log(
+                "train/wait_share", wait_s / max(busy_s + wait_s, 1e-9), rank_zero_only=True
+            )
 
 
 class Pictures(Callback):
@@ -124,4 +144,6 @@ class Pictures(Callback):
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
         if boards and trainer.is_global_zero:
             for board in boards:
-                board.experiment.add_images("train/photos", data.pictures(PICTURES), dataformats="NHWC")
+                board.experiment.add_images(
+                    "train/photos", data.pictures(PICTURES), dataformats="NHWC"
+                )

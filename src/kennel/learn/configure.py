@@ -1,4 +1,6 @@
-"""Words after the verb -> settings: Hydra's groups, overrides, multirun and completion, with Kennel's errors."""
+"""Words after the verb -> settings: Hydra's groups, overrides, multirun and completion, with
+Kennel's errors.
+"""
 
 from __future__ import annotations
 
@@ -23,8 +25,11 @@ from kennel.learn.settings import check_settings
 USER_CONFIGS = Path("conf")
 
 
-def with_settings(words: Sequence[str], task: Callable[[DictConfig], Any], *, config: str = "train") -> None:
-    """Composes the settings that `words` ask for and calls `task` with them; several times for `--multirun`.
+def with_settings(
+    words: Sequence[str], task: Callable[[DictConfig], Any], *, config: str = "train"
+) -> None:
+    """Composes the settings that `words` ask for and calls `task` with them; several times for
+    `--multirun`.
 
     A folder ./conf is searched for groups as if `--config-dir conf` stood there.
 
@@ -46,7 +51,8 @@ def with_settings(words: Sequence[str], task: Callable[[DictConfig], Any], *, co
     failed: list[BaseException] = []
 
     def job(composed: DictConfig) -> None:
-        # Hydra prints a line of its own for a job that raises: it is told nothing, and what was raised is raised below.
+        # Hydra prints a line of its own for a job that raises: it is told nothing, and what was
+        # raised is raised below.
         if not failed:
             try:
                 carry_out(composed)
@@ -59,16 +65,21 @@ def with_settings(words: Sequence[str], task: Callable[[DictConfig], Any], *, co
         with open_dict(settings):
             if state.mode == RunMode.MULTIRUN:
                 settings.paths.output_dir = state.runtime.output_dir
-        # Lightning starts the other processes of a DDP run with the words of this one: they need the same folder.
+        # Lightning starts the other processes of a DDP run with the words of this one: they need
+        # the same folder.
         sys.argv = [*original, f"paths.output_dir={settings.paths.output_dir}"]
         task(settings)
 
-    main = hydra.main(config_path="pkg://kennel.configs", config_name=config, version_base="1.3")(job)
+    main = hydra.main(config_path="pkg://kennel.configs", config_name=config, version_base="1.3")(
+        job
+    )
     with _argv([f"kennel {config}", *words]), _full_errors():
         try:
             main()
         except (HydraException, OmegaConfBaseException) as error:
-            raise UsageError(_in_words(error), fix=f"kennel {config} --cfg job shows every setting") from error
+            raise UsageError(
+                _in_words(error), fix=f"kennel {config} --cfg job shows every setting"
+            ) from error
     if failed:
         raise failed[0]
 
@@ -77,7 +88,14 @@ def _in_words(error: Exception) -> str:
     """Hydra's message on one line, its advice for programmers left out."""
     causes = [error] + ([error.__cause__] if error.__cause__ is not None else [])
     lines = [line.strip() for e in causes for line in str(e).splitlines()]
-    unwanted = ("full_key", "object_type", "Set the env", "To append to", "Config search path", "provider=")
+    unwanted = (
+        "full_key",
+        "object_type",
+        "Set the env",
+        "To append to",
+        "Config search path",
+        "provider=",
+    )
     kept = [line.rstrip(".:") for line in lines if line and not line.startswith(unwanted)]
     text = "; ".join(dict.fromkeys(kept))
     return re.sub(r"(Available options in '[^']*'); ", r"\1: ", text) + "."

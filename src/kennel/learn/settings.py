@@ -1,7 +1,7 @@
 """Settings of `kennel train`, typed: what the configuration may say, and of which kind.
 
-Nodes of kind Any hold parts that users swap; they name a `_target_`. Those of Kennel's own (`kennel.…`) are dataclasses
-and as typed as the rest.
+Nodes of kind Any hold parts that users swap; they name a `_target_`. Those of Kennel's own
+(`kennel.…`) are dataclasses and as typed as the rest.
 """
 
 from __future__ import annotations
@@ -29,9 +29,10 @@ class SampleSettings:
 class DataSettings:
     """Where photos come from and how training varies them.
 
-    `csv` is an index that `kennel index` wrote; `photos` a folder, indexed into the run's own folder. Neither: drawn
-    pictures. `num_workers` -1 takes a process for each usable core, at most 8. `augment` is a list of torchvision
-    transforms on a PIL image; `mix` is MixUp or CutMix on a batch.
+    `csv` is an index that `kennel index` wrote; `photos` a folder, indexed into the run's own
+    folder. Neither: drawn pictures. `num_workers` -1 takes a process for each usable core, at most
+    8. `augment` is a list of torchvision transforms on a PIL image; `mix` is MixUp or CutMix on a
+    batch.
     """
 
     csv: str | None = None
@@ -50,9 +51,11 @@ class RecipeSettings:
     """How the network learns.
 
     Attributes:
-        frozen: the backbone stays as it is; its features are extracted once and only the head learns.
+        frozen: the backbone stays as it is; its features are extracted once and only the head
+            learns.
         l2: weight of half the squared norm of the head's weights in the loss; for `frozen`.
-        fit_head_first: the head is fitted on frozen features, with `head_l2`, before everything learns.
+        fit_head_first: the head is fitted on frozen features, with `head_l2`, before everything
+            learns.
         head_l2: see `l2`; for `fit_head_first`.
         backbone_lr: learning rate of the backbone as a share of the head's, 0 < backbone_lr.
         label_smoothing: in [0, 1).
@@ -72,7 +75,9 @@ class RecipeSettings:
 
 @dataclass
 class PathsSettings:
-    """`output_dir` is the run's own folder; `data_dir` takes drawn pictures; `cache_dir` what can be made again."""
+    """`output_dir` is the run's own folder; `data_dir` takes drawn pictures; `cache_dir` what can
+    be made again.
+    """
 
     output_dir: str = MISSING
     data_dir: str = "data"
@@ -95,7 +100,8 @@ class TrainSettings:
 
 
 def check_settings(config: DictConfig) -> DictConfig:
-    """The same configuration with types: a key or a type that no setting has is refused with its full path.
+    """The same configuration with types: a key or a type that no setting has is refused with its
+    full path.
 
     Raises:
         UsageError: such a key or type.
@@ -108,7 +114,9 @@ def check_settings(config: DictConfig) -> DictConfig:
 
 
 def is_own(node: Any) -> bool:
-    """Whether the node names a `_target_` of Kennel's own that is a dataclass, and so as typed as the settings."""
+    """Whether the node names a `_target_` of Kennel's own that is a dataclass, and so as typed as
+    the settings.
+    """
     target = str(node.get("_target_", "")) if isinstance(node, DictConfig) else ""
     return target.startswith("kennel.") and is_dataclass(get_object(target))
 
@@ -135,6 +143,8 @@ def _merge(schema: DictConfig, config: DictConfig, *, at: str) -> DictConfig:
     except OmegaConfBaseException as error:
         path = f"{at}{error.full_key or error.key or ''}"
         reason = str(error.msg or error).splitlines()[0].rstrip(".")
-        raise UsageError(f"setting {path}: {reason}.", fix="kennel train --cfg job shows every setting") from error
+        raise UsageError(
+            f"setting {path}: {reason}.", fix="kennel train --cfg job shows every setting"
+        ) from error
     assert isinstance(merged, DictConfig)
     return merged

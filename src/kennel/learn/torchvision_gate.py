@@ -1,9 +1,10 @@
 """Lets torchvision be imported beside a CPU build of torch.
 
-PyPI's torchvision is linked against CUDA torch. Beside a CPU torch its compiled operators do not load, and the import
-dies with "operator torchvision::nms does not exist"; timm, torchmetrics and lightning import torchvision and die with
-it. Kennel uses none of those operators (transforms are plain torch), so their two schemas are declared where the library
-does not load; one without a kernel still raises when somebody calls it.
+PyPI's torchvision is linked against CUDA torch. Beside a CPU torch its compiled operators do not
+load, and the import dies with "operator torchvision::nms does not exist"; timm, torchmetrics and
+lightning import torchvision and die with it. Kennel uses none of those operators (transforms are
+plain torch), so their two schemas are declared where the library does not load; one without a
+kernel still raises when somebody calls it.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-_declared: list[Any] = []  # a torch.library.Library takes its operators with it when it is collected
+_declared: list[
+    Any
+] = []  # a torch.library.Library takes its operators with it when it is collected
 
 
 class _Gate(MetaPathFinder):
@@ -40,14 +43,16 @@ def stand_by() -> None:
 def _declare_operators() -> None:
     import torch
 
+    library: Any = torch.library  # untyped in torch
+    operators: Any = torch.ops
     spec = PathFinder.find_spec("torchvision")
     if spec is None or spec.origin is None:
         return
     try:
         for compiled in sorted(Path(spec.origin).parent.glob("_C*.so")):
-            torch.ops.load_library(str(compiled))
+            operators.load_library(str(compiled))
     except OSError:
-        library = torch.library.Library("torchvision", "FRAGMENT")
+        fragment = library.Library("torchvision", "FRAGMENT")
         for name in ("nms", "qnms"):
-            library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        _declared.append(library)
+            fragment.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        _declared.append(fragment)

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import lightning as L
 import torch
@@ -26,12 +26,21 @@ from kennel.learn.features import FeatureData
 from kennel.learn.learner import Learner, balanced_weights, fit_head
 from kennel.learn.models import Model
 from kennel.learn.photos import PhotoData
-from kennel.learn.settings import is_own, read_own
+from kennel.learn.settings import RecipeSettings, is_own, read_own
 from kennel.machine import git_state, hardware, utc_now, versions
 from kennel.run import BEST_WEIGHTS, CONFIG_YAML, LAST_CHECKPOINT, RUN_JSON, Run, write_run
 
 log = logging.getLogger(__name__)
-LIBRARIES = ("torch", "torchvision", "timm", "lightning", "hydra-core", "onnxruntime", "numpy", "pillow")
+LIBRARIES = (
+    "torch",
+    "torchvision",
+    "timm",
+    "lightning",
+    "hydra-core",
+    "onnxruntime",
+    "numpy",
+    "pillow",
+)
 PhotoCount = Callable[[int, str], Callable[[Path], None]]
 
 
@@ -52,8 +61,10 @@ def train(settings: DictConfig, *, count: PhotoCount) -> Run:
     if resume is None and (out / RUN_JSON).exists():
         raise RunError(
             f"{out} already holds a run.",
-            fix=f"choose another paths.output_dir, or go on with it: ckpt_path=last paths.output_dir={out}",
+            fix="choose another paths.output_dir, or go on with it: ckpt_path=last "
+            f"paths.output_dir={out}",
         )
+    started_s = time.monotonic()
     L.seed_everything(settings.seed, workers=True, verbose=False)
     new = not out.exists()
     try:
@@ -88,16 +99,30 @@ def train(settings: DictConfig, *, count: PhotoCount) -> Run:
         created_utc=utc_now(),
         path=out,
     )
-    return _fit(run, trainer, learner, data, resume)
+    return _fit(run, trainer, learner, data, resume=resume, started_s=started_s)
 
 
-def _fit(run: Run, trainer: L.Trainer, learner: Learner, data: Any, resume: Path | None) -> Run:
+def _fit(
+    run: Run,
+    trainer: L.Trainer,
+    learner: Learner,
+    data: Any,
+    *,
+    resume: Path | None,
+    started_s: float,
+) -> Run:
     best = next((c for c in trainer.callbacks if isinstance(c, BestWeights)), None)  # type: ignore[attr-defined]
     speed = next((c for c in trainer.callbacks if isinstance(c, Speed)), None)  # type: ignore[attr-defined]
-    started_s = time.monotonic()
+
+    def images_per_s() -> float:
+        if isinstance(data, FeatureData):
+            return data.images_per_s
+        return speed.images_per_s if speed is not None else 0.0
 
     def now(status: str) -> Run:
-        written = best is not None and best.epoch is not None and (run.path / BEST_WEIGHTS).is_file()
+        written = (
+            best is not None and best.epoch is not None and (run.path / BEST_WEIGHTS).is_file()
+        )
         return replace(
             run,
             status=status,
@@ -105,14 +130,16 @@ def _fit(run: Run, trainer: L.Trainer, learner: Learner, data: Any, resume: Path
             best_checkpoint=BEST_WEIGHTS if written else None,
             best_epoch=best.epoch if best is not None else None,
             duration_s=round(time.monotonic() - started_s, 3),
-            images_per_s=round(speed.images_per_s, 2) if speed is not None else 0.0,
+            images_per_s=round(images_per_s(), 2),
         )
 
     write_run(run)
     on_interrupt = signal.getsignal(signal.SIGINT)
     status = "failed"
     try:
-        trainer.fit(learner, datamodule=data, ckpt_path=str(resume) if resume else None, weights_only=True)
+        trainer.fit(
+            learner, datamodule=data, ckpt_path=str(resume) if resume else None, weights_only=True
+        )
         status = "done"
     except SystemExit as left:  # how Lightning leaves on Ctrl-C, with further ones ignored
         signal.signal(signal.SIGINT, on_interrupt)
@@ -137,12 +164,18 @@ def _open_dataset(settings: DictConfig, out: Path, count: PhotoCount) -> Dataset
         dataset = read_dataset(Path(data.csv))
     else:
         photos = Path(data.photos) if data.photos is not None else _draw(settings, count)
-        tick = count(0, "photos indexed")
         fractions = tuple(data.fractions)
         if len(fractions) != 3:
-            raise UsageError(f"data.fractions is {list(fractions)}.", fix="three shares: data.fractions=[0.7,0.1,0.2]")
+            raise UsageError(
+                f"data.fractions is {list(fractions)}.",
+                fix="three shares: data.fractions=[0.7,0.1,0.2]",
+            )
         indexed = index_photos(
-            photos, to=out / "dataset.csv", fractions=fractions, seed=data.seed, on_photo=tick
+            photos,
+            to=out / "dataset.csv",
+            fractions=fractions,
+            seed=data.seed,
+            on_photo=count(0, "photos indexed"),
         )
         for skipped in indexed.skipped:
             log.warning("left out %s: %s", skipped.path, skipped.reason)
@@ -165,11 +198,15 @@ def _open_dataset(settings: DictConfig, out: Path, count: PhotoCount) -> Dataset
 
 
 def _draw(settings: DictConfig, count: PhotoCount) -> Path:
-    """The drawn pictures that stand in for photos; they are kept, and found again by the next run."""
+    """The drawn pictures that stand in for photos; they are kept, and found again by the next
+    run.
+    """
     from kennel.sample import draw_sample
 
     sample = settings.data.sample
-    folder = Path(settings.paths.data_dir) / f"sample-{sample.labels}x{sample.per_label}-{sample.seed}"
+    folder = (
+        Path(settings.paths.data_dir) / f"sample-{sample.labels}x{sample.per_label}-{sample.seed}"
+    )
     log.warning("no data.csv or data.photos: training on drawn pictures in %s", folder)
     draw_sample(
         folder,
@@ -184,17 +221,20 @@ def _draw(settings: DictConfig, count: PhotoCount) -> Path:
 def _lesson(
     settings: DictConfig, dataset: Dataset, model: Model, count: PhotoCount
 ) -> tuple[PhotoData | FeatureData, Learner]:
-    recipe = OmegaConf.to_object(settings.recipe)
+    recipe = cast(RecipeSettings, OmegaConf.to_object(settings.recipe))
     cache_dir = Path(settings.paths.cache_dir)
     if (recipe.frozen or recipe.fit_head_first) and model.backbone.weights == "random":
         raise UsageError(
-            f"this recipe rests on a pretrained backbone, and {model.backbone.name} has random weights.",
+            f"this recipe rests on a pretrained backbone, and {model.backbone.name} has "
+            "random weights.",
             fix="experiment=scratch, or model=efficientnet_lite0",
         )
     features = FeatureData(dataset, model.preprocess)
     if recipe.frozen or recipe.fit_head_first:
         n = len(features.training) + len(features.validation)
-        features.extract(model.network, cache_dir=cache_dir, on_photo=count(n, "photos through the backbone"))
+        features.extract(
+            model.network, cache_dir=cache_dir, on_photo=count(n, "photos through the backbone")
+        )
     if recipe.fit_head_first:
         loss = fit_head(model.network.head, *features.tensors("train"), l2=recipe.head_l2)
         log.warning("head fitted on frozen features: train loss %.3f", loss)
@@ -223,11 +263,13 @@ def _lesson(
 def _total_steps(trainer: DictConfig, steps_per_epoch: int) -> int:
     """Optimiser steps of the whole run.
 
-    Computed here rather than asked of Lightning: `estimated_stepping_batches` builds the loaders, and loses the state
-    that a resumed loader had.
+    Computed here rather than asked of Lightning: `estimated_stepping_batches` builds the loaders,
+    and loses the state that a resumed loader had.
     """
     devices = trainer.get("devices", 1)
-    processes = (devices if isinstance(devices, int) and devices > 0 else 1) * trainer.get("num_nodes", 1)
+    processes = (devices if isinstance(devices, int) and devices > 0 else 1) * trainer.get(
+        "num_nodes", 1
+    )
     limit = trainer.get("limit_train_batches")
     steps = -(-steps_per_epoch // processes)
     if isinstance(limit, int):
@@ -236,18 +278,27 @@ def _total_steps(trainer: DictConfig, steps_per_epoch: int) -> int:
         steps = int(steps * limit)
     steps = -(-steps // trainer.get("accumulate_grad_batches", 1)) * max(trainer.max_epochs or 1, 1)
     most = trainer.get("max_steps", -1)
-    return max(min(steps, most) if most > 0 else steps, 1)
+    return int(max(min(steps, most) if most > 0 else steps, 1))
 
 
 def _trainer(settings: DictConfig, photos: int) -> L.Trainer:
-    callbacks = [_instantiate(node, f"callbacks.{k}") for k, node in settings.callbacks.items() if node is not None]
-    loggers = [_instantiate(node, f"logger.{k}") for k, node in settings.logger.items() if node is not None]
+    callbacks = [
+        _instantiate(node, f"callbacks.{k}")
+        for k, node in settings.callbacks.items()
+        if node is not None
+    ]
+    loggers = [
+        _instantiate(node, f"logger.{k}") for k, node in settings.logger.items() if node is not None
+    ]
     try:
-        trainer = _instantiate(settings.trainer, "trainer", callbacks=callbacks, logger=loggers or False)
+        trainer = _instantiate(
+            settings.trainer, "trainer", callbacks=callbacks, logger=loggers or False
+        )
     except (MisconfigurationException, ValueError, RuntimeError) as error:
         raise RunError(
             f"the trainer cannot be set up: {str(error).splitlines()[0]}",
-            fix="kennel doctor says what this machine has; trainer.accelerator=cpu works everywhere",
+            fix="kennel doctor says what this machine has; trainer.accelerator=cpu works "
+            "everywhere",
         ) from error
     assert isinstance(trainer, L.Trainer)
     return trainer
@@ -266,7 +317,9 @@ def _instantiate(node: Any, at: str, **more: Any) -> Any:
         if isinstance(cause, (KennelError, MisconfigurationException, ValueError, RuntimeError)):
             raise cause from error
         reason = str(cause or error).splitlines()[0].rstrip(".")
-        raise UsageError(f"setting {at}: {reason}.", fix="kennel train --cfg job shows every setting") from error
+        raise UsageError(
+            f"setting {at}: {reason}.", fix="kennel train --cfg job shows every setting"
+        ) from error
 
 
 def _checkpoint_to_resume(ckpt_path: str | None, out: Path) -> Path | None:
@@ -277,12 +330,16 @@ def _checkpoint_to_resume(ckpt_path: str | None, out: Path) -> Path | None:
         if ckpt_path == "last":
             log.warning("%s has no checkpoint yet: starting", out)
             return None
-        raise RunError(f"{path} does not exist.", fix="ckpt_path=last, or the path of a checkpoint that kennel wrote")
+        raise RunError(
+            f"{path} does not exist.",
+            fix="ckpt_path=last, or the path of a checkpoint that kennel wrote",
+        )
     try:
         torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch, zipfile and pickle each raise their own on a torn file
         raise RunError(
-            f"{path} cannot be read: {type(error).__name__}.", fix="leave ckpt_path out and choose another paths.output_dir"
+            f"{path} cannot be read: {type(error).__name__}.",
+            fix="leave ckpt_path out and choose another paths.output_dir",
         ) from error
     return path
 

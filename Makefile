@@ -1,0 +1,64 @@
+# The verbs of people and of continuous integration. `make demo` and `make test` are all a fresh machine needs.
+SHELL := /bin/sh
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+UV = $(if $(shell command -v uv),uv,$(BIN)/uv)
+KENNEL := $(BIN)/kennel
+# make setup TORCH=cpu (or cu130, ...) takes torch from PyTorch's own index instead of the usual one.
+TORCH ?=
+export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
+
+RUN ?= $(shell ls -td runs/*/ 2>/dev/null | head -n 1)
+BUNDLE ?= $(shell ls -td bundles/*/ 2>/dev/null | head -n 1)
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo train eval inference test test-fast check tensorboard lock clean
+
+help: ## what there is
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 22
+
+setup: $(VENV)/ready ## the environment in .venv, from requirements.lock
+
+$(VENV)/ready: pyproject.toml requirements.lock
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || uv venv --seed $(VENV)
+	@command -v uv >/dev/null || test -x $(BIN)/uv || $(BIN)/python -m pip install -q uv
+	$(UV) pip install -q --python $(BIN)/python $(if $(TORCH),--torch-backend $(TORCH)) -r requirements.lock
+	$(UV) pip install -q --python $(BIN)/python --no-deps -e .
+	@touch $@
+
+demo: setup ## the main job on drawn pictures: draw, index, train, export, evaluate, predict
+	@PATH="$(CURDIR)/$(BIN):$$PATH" sh tools/demo
+
+train: setup ## one run: make train ARGS="experiment=quick data.photos=photos"
+	$(KENNEL) train $(ARGS)
+
+eval: setup ## a bundle of the newest run, measured
+	$(KENNEL) export $(RUN) --to $(RUN)bundle
+	$(KENNEL) evaluate $(RUN)bundle $(ARGS)
+
+inference: setup ## answers of the newest bundle: make inference ARGS=photo.jpg
+	$(KENNEL) predict $(BUNDLE) $(ARGS)
+
+test: setup ## all tests, with coverage
+	$(BIN)/python -m coverage erase
+	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term --cov-report=xml $(ARGS)
+
+test-fast: setup ## the tests that neither train nor build
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow" $(ARGS)
+
+check: setup ## style, types and import contracts
+	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+tensorboard: setup ## curves and pictures of all runs at http://localhost:6006
+	$(BIN)/tensorboard --logdir runs $(ARGS)
+
+lock: setup ## requirements.lock from pyproject.toml
+	UV="$(UV)" tools/lock
+
+clean: ## removes caches and the environment; never photos, runs or bundles
+	rm -rf $(VENV) .kennel .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache htmlcov .coverage* coverage.xml dist
