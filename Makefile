@@ -35,8 +35,8 @@ train: setup ## one run: make train ARGS="experiment=quick data.photos=photos"
 	$(KENNEL) train $(ARGS)
 
 eval: setup ## a bundle of the newest run, measured
-	$(KENNEL) export $(RUN) --to $(RUN)bundle
-	$(KENNEL) evaluate $(RUN)bundle $(ARGS)
+	$(KENNEL) export $(RUN) --to bundles/$(notdir $(RUN:/=))
+	$(KENNEL) evaluate bundles/$(notdir $(RUN:/=)) $(ARGS)
 
 inference: setup ## answers of the newest bundle: make inference ARGS=photo.jpg
 	$(KENNEL) predict $(BUNDLE) $(ARGS)

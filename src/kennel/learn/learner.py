@@ -161,7 +161,9 @@ def fit_head(
     Returns:
         the loss reached.
     """
-    optimizer: Any = torch.optim.LBFGS(head.parameters(), max_iter=steps, line_search_fn="strong_wolfe")
+    optimizer: Any = torch.optim.LBFGS(
+        head.parameters(), max_iter=steps, line_search_fn="strong_wolfe"
+    )
 
     def loss() -> Tensor:
         optimizer.zero_grad()
