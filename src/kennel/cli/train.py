@@ -33,9 +33,9 @@ def run(args: argparse.Namespace) -> int:
 
     def one(settings: Any) -> None:
         need("torch", extra="train")
-        with _quiet_libraries(), contextlib.redirect_stdout(sys.stderr):
+        with contextlib.redirect_stdout(sys.stderr):
             from kennel.learn.train import train
-
+        with _quiet_libraries(), contextlib.redirect_stdout(sys.stderr):
             done = train(settings, count=_count)
         if os.environ.get("LOCAL_RANK", "0") != "0":
             return
@@ -84,8 +84,8 @@ def _quiet_libraries() -> Any:
     handler.setFormatter(logging.Formatter("%(message)s"))
     own = logging.getLogger("kennel")
     own.addHandler(handler)
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    logging.getLogger("lightning.fabric").setLevel(logging.ERROR)
+    for library in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(library).setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
