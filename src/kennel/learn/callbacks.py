@@ -5,6 +5,7 @@ at.
 from __future__ import annotations
 
 import time
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +135,21 @@ class Speed(Callback):
             pl_module.log(
                 "train/wait_share", wait_s / max(busy_s + wait_s, 1e-9), rank_zero_only=True
             )
+
+
+class Graph(Callback):
+    """Shows the network in TensorBoard's GRAPHS view, traced for one photo."""
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        boards = [logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]
+        if not boards or not trainer.is_global_zero:
+            return
+        data: Any = trainer.datamodule  # type: ignore[attr-defined]
+        size = data.training.preprocess.size
+        network: Any = deepcopy(pl_module.network)
+        network.cpu().eval()
+        for board in boards:
+            board.experiment.add_graph(network, torch.zeros(1, 3, size, size))
 
 
 class Pictures(Callback):

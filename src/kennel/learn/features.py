@@ -9,6 +9,8 @@ import hashlib
 import json
 import logging
 import time
+import zipfile
+import zlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -21,9 +23,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
-from kennel.bundle import Preprocess, replacing
+from kennel.bundle import Preprocess, file_sha256, replacing
 from kennel.dataset import Dataset as Photos
 from kennel.dataset import Photo
+from kennel.errors import BundleError, DatasetError
 from kennel.images import read_photo
 from kennel.infer import OnnxFunction
 from kennel.learn.models import Network
@@ -58,11 +61,14 @@ def extract_features(
 ) -> Extracted:
     """Features of photos, from the cache where it has them.
 
-    The cache holds a row a photo, keyed by the backbone's weights, the preprocessing and the
+    The cache holds a row a photo, keyed by the backbone, its weights, the preprocessing and the
     photo's sha256: it can be deleted at any time and is never wrong about a photo that changed.
 
     Args:
         on_photo: called with each file that was not in the cache.
+    Raises:
+        PhotoError: a photo cannot be read.
+        DatasetError: a photo that is not in the cache changed since it was indexed.
     """
     shelf = cache_dir / f"features-{_key(network, preprocess)[:16]}"
     known = _read_shelf(shelf.with_suffix(".npz"))
@@ -72,7 +78,15 @@ def extract_features(
         function = _onnx_backbone(network, preprocess, shelf.with_suffix(".onnx"))
 
         def read(photo: Photo) -> np.ndarray:
-            return read_photo(dataset.file(photo), preprocess)
+            file = dataset.file(photo)
+            pixels = read_photo(file, preprocess)
+            if file_sha256(file) != photo.sha256:
+                raise DatasetError(
+                    f"{file} changed since it was indexed.",
+                    fix=f"index the photos again: kennel index {dataset.photos_dir} "
+                    f"--to {dataset.csv}",
+                )
+            return pixels
 
         started_s = time.monotonic()
         with ThreadPoolExecutor(usable_cores()) as pool:
@@ -93,7 +107,7 @@ def extract_features(
 class FeatureData(L.LightningDataModule):
     """One full batch of frozen features for training, one for validation.
 
-    Construction has no effect; `prepare` extracts.
+    Construction has no effect; `extract` reads the photos.
     """
 
     def __init__(self, dataset: Photos, preprocess: Preprocess) -> None:
@@ -137,14 +151,21 @@ class FeatureData(L.LightningDataModule):
 
 
 def _onnx_backbone(network: Network, preprocess: Preprocess, path: Path) -> OnnxFunction:
-    if not path.is_file():
-        write_onnx(network, path, size=preprocess.size, output="features")
+    if path.is_file():
+        try:
+            return OnnxFunction(path)
+        except BundleError:
+            log.warning("the cached backbone %s cannot be loaded and is made again", path)
+    write_onnx(network, path, size=preprocess.size, output="features")
     return OnnxFunction(path)
 
 
 def _key(network: Network, preprocess: Preprocess) -> str:
-    """Names the backbone's weights and the preprocessing; the head does not count."""
+    """Names the backbone, its weights and the preprocessing; the head does not count."""
     digest = hashlib.sha256(json.dumps(asdict(preprocess), sort_keys=True).encode())
+    for name, module in network.named_modules():
+        if module is not network.head:  # padding and activations stand in no tensor
+            digest.update(f"{name}:{type(module).__qualname__}({module.extra_repr()})".encode())
     head = {id(p) for p in network.head.parameters()}
     for name, tensor in [*network.named_parameters(), *network.named_buffers()]:
         if id(tensor) not in head:
@@ -159,6 +180,6 @@ def _read_shelf(path: Path) -> dict[str, np.ndarray]:
     try:
         with np.load(path, allow_pickle=False) as shelf:
             return dict(zip(shelf["sha256"].tolist(), shelf["features"], strict=True))
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         log.warning("the feature cache %s cannot be read (%s) and is made again", path, error)
         return {}

