@@ -270,10 +270,15 @@ def test_a_file_that_could_not_be_written_whole_leaves_the_old_one_and_nothing_e
 ) -> None:
     path = tmp_path / "kept.json"
     path.write_text("old")
-    with pytest.raises(raised), replacing(path) as file:
-        file.write("half of the n")
-        file.flush()
-        raise raised
+
+    def write_half() -> None:
+        with replacing(path) as file:
+            file.write("half of the n")
+            file.flush()
+            raise raised
+
+    with pytest.raises(raised):
+        write_half()
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
 

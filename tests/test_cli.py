@@ -403,9 +403,7 @@ def test_evaluate_measures_every_split_and_notes_it_in_the_bundle(
     csv = tmp_path / "dataset.csv"
     words = ["index", str(photos), "--to", str(csv), "--fractions", "0.4,0.3,0.3", "--json"]
     indexed = json.loads(outcome(words, capsys)[1])
-    bundle = tiny_bundle(
-        tmp_path / "tiny", dataset_csv=str(csv), dataset_id=indexed["dataset_id"]
-    )
+    bundle = tiny_bundle(tmp_path / "tiny", dataset_csv=str(csv), dataset_id=indexed["dataset_id"])
     code, out, _ = outcome(["evaluate", str(bundle.path), "--json"], capsys)
     assert code == 0
     report = json.loads(out)
@@ -473,7 +471,7 @@ def test_bash_completes_settings_and_groups_of_train(
     assert found
     for each in offered:
         assert any(word.startswith(each) for word in found), found
-    assert all(word.startswith(words.split()[-1]) for word in found)
+    assert all(word.startswith(words.rsplit(maxsplit=1)[-1]) for word in found)
 
 
 @pytest.mark.skipif(shutil.which("zsh") is None, reason="zsh is not installed")

@@ -1,43 +1,44 @@
-"""A few coloured photos that a network can tell apart, and the words of a run that takes a second."""
+"""A few coloured photos that a network can tell apart, and the words of runs that take a second."""
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from omegaconf import DictConfig
+from lightning.pytorch.callbacks import Callback
 from PIL import Image, ImageDraw
 
 from kennel.dataset import Dataset, index_photos
+from kennel.run import Run
 
 COLOURS = {"Beagle": (190, 60, 50), "Boxer": (60, 170, 70), "Poodle": (60, 80, 190)}
 PER_SPLIT = {"train": 9, "validation": 3, "test": 2}
 
+CPU = (
+    "trainer.accelerator=cpu",
+    "data.num_workers=0",
+    "callbacks.progress=null",
+    "callbacks.summary=null",
+)
 TINY = (
+    *CPU,
     "model=mambaout",
     "model.dims=[4,8]",
     "model.depths=[1,1]",
     "model.image.size=32",
     "data.batch_size=8",
-    "data.num_workers=0",
-    "trainer.accelerator=cpu",
     "trainer.max_epochs=2",
-    "callbacks.progress=null",
-    "callbacks.summary=null",
 )
-FROZEN = (
-    "experiment=quick",
-    "model.image.size=64",
-    "trainer.accelerator=cpu",
-    "callbacks.progress=null",
-    "callbacks.summary=null",
-)
+FROZEN = (*CPU, "experiment=quick", "model.image.size=64", "trainer.max_epochs=3")
+NO_LOGGER = ("logger=none",)
 
 
-def draw_photos(folder: Path, *, seed: int = 0) -> Path:
+def draw_photos(folder: Path) -> Path:
     """Draws train/, validation/ and test/ of 27, 9 and 6 photos: a colour a label, on noise."""
-    generator = np.random.default_rng(seed)
+    generator = np.random.default_rng(0)
     for split, count in PER_SPLIT.items():
         for label, colour in COLOURS.items():
             (folder / split / label).mkdir(parents=True)
@@ -51,21 +52,58 @@ def draw_photos(folder: Path, *, seed: int = 0) -> Path:
 
 
 def draw_dataset(folder: Path) -> Dataset:
-    """Such photos with their index in `folder`/dataset.csv, and no test photo on disk any more."""
-    dataset = index_photos(draw_photos(folder / "photos"), to=folder / "dataset.csv").dataset
-    for photo in dataset.split("test"):
-        dataset.file(photo).unlink()
-    return dataset
+    """Such photos and their index, `folder`/dataset.csv: every time the same dataset_id."""
+    return index_photos(draw_photos(folder / "photos"), to=folder / "dataset.csv").dataset
 
 
-def settings_of(words: Sequence[str]) -> DictConfig:
-    """The checked settings that `kennel train` makes of these words."""
+def train_with(words: Sequence[str], *, count: Callable[..., Any] | None = None) -> Run:
+    """The run that `kennel train` makes of these words, without its output."""
     from kennel.learn.configure import with_settings
+    from kennel.learn.train import train
 
-    composed: list[DictConfig] = []
-    with_settings(words, composed.append)
-    return composed[0]
+    runs: list[Run] = []
+    with_settings(words, lambda settings: runs.append(train(settings, count=count or _silent)))
+    return runs[0]
 
 
-def no_count(total: int, what: str) -> Callable[[Path], None]:
+def _silent(total: int, what: str) -> Callable[[Path], None]:
     return lambda _: None
+
+
+def column(run: Run, name: str) -> list[float]:
+    """Values of a column of metrics.csv, in order, without the empty ones."""
+    with (run.path / "metrics.csv").open(encoding="utf-8", newline="") as file:
+        return [float(row[name]) for row in csv.DictReader(file) if row[name]]
+
+
+class Interrupting(Callback):
+    """Presses Ctrl-C at the first batch of an epoch."""
+
+    def __init__(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def on_train_batch_start(self, trainer: Any, *_: Any) -> None:
+        if trainer.current_epoch == self.epoch:
+            raise KeyboardInterrupt
+
+
+class Noticing(Callback):
+    """Keeps the first training batch, and how many steps the optimiser took."""
+
+    last: Noticing
+
+    def __init__(self) -> None:
+        Noticing.last = self
+        self.batch: Any = None
+        self.steps = 0
+        self.planned = 0
+
+    def on_train_batch_start(self, trainer: Any, module: Any, batch: Any, _: int) -> None:
+        if self.batch is None:
+            self.batch = batch
+
+    def on_train_end(self, trainer: Any, module: Any) -> None:
+        self.steps, self.planned = trainer.global_step, module.total_steps
+
+
+NOTICING = "+callbacks.noticing={_target_: pictures.Noticing}"

@@ -4,6 +4,7 @@ at.
 
 from __future__ import annotations
 
+import math
 import time
 from copy import deepcopy
 from pathlib import Path
@@ -16,7 +17,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from safetensors.torch import save
 
 from kennel.bundle import replacing
-from kennel.errors import UsageError
+from kennel.errors import RunError, UsageError
 from kennel.learn.models import Network
 
 PICTURES = 16
@@ -31,6 +32,7 @@ class BestWeights(Callback):
         mode: "min" or "max".
     Raises:
         UsageError: a monitor that is not a validation figure, or another mode.
+        RunError: the figure is no finite number any more.
     """
 
     def __init__(self, path: str, *, monitor: str = "validation/loss", mode: str = "min") -> None:
@@ -58,6 +60,11 @@ class BestWeights(Callback):
         if self.monitor not in figures:
             return
         value = figures[self.monitor]
+        if not math.isfinite(value):
+            raise RunError(
+                f"{self.monitor} became {value} in epoch {trainer.current_epoch}.",
+                fix="a lower optimizer.lr, or trainer.gradient_clip_val=1.0",
+            )
         if self.best is not None and not (
             value < self.best if self.mode == "min" else value > self.best
         ):
@@ -159,7 +166,6 @@ class Pictures(Callback):
         boards = [logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
         if boards and trainer.is_global_zero:
+            pictures = data.pictures(PICTURES)
             for board in boards:
-                board.experiment.add_images(
-                    "train/photos", data.pictures(PICTURES), dataformats="NHWC"
-                )
+                board.experiment.add_images("train/photos", pictures, dataformats="NHWC")

@@ -116,8 +116,11 @@ class FeatureData(L.LightningDataModule):
         self.training = PhotoFiles(dataset.split("train"), dataset, preprocess)
         self.validation = PhotoFiles(dataset.split("validation"), dataset, preprocess)
         self._features: dict[str, np.ndarray] = {}
-        self.steps_per_epoch = 1
         self.images_per_s = 0.0  # of the extraction; 0 where the cache had all
+
+    def steps_per_epoch(self, processes: int) -> int:
+        """One: every step sees all photos, or its process's share of them."""
+        return 1
 
     def extract(
         self, network: Network, *, cache_dir: Path, on_photo: Callable[[Path], None] | None = None
@@ -143,8 +146,8 @@ class FeatureData(L.LightningDataModule):
         return torch.from_numpy(self._features[split]), torch.tensor(files.truth)
 
     def pictures(self, n: int) -> np.ndarray:  # UInt8[N, H, W, 3]
-        """The first n training photos as the backbone saw them."""
-        return np.stack([self.training.pixels(i) for i in range(min(n, len(self.training)))])
+        """n training photos from all over the split, as the backbone saw them."""
+        return self.training.spread(n)
 
     def _loader(self, split: str, files: PhotoFiles) -> DataLoader[Any]:
         return DataLoader(TensorDataset(*self.tensors(split)), batch_size=max(len(files), 1))

@@ -12,9 +12,11 @@ import lightning as L
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from kennel.errors import RunError, UsageError
 from kennel.learn.models import Network
+from kennel.learn.photos import epoch_seed
 from kennel.learn.settings import RecipeSettings
 
 
@@ -30,6 +32,8 @@ class Learner(L.LightningModule):
             once an optimiser step; or None.
         total_steps: optimiser steps of the whole run, >= 1.
         label_weights: Float32[K], what a photo of each label weighs in the loss; or None.
+        seed: of what is drawn while training (dropout, mixing): an epoch depends on it and on the
+            epoch's number alone, so that a stopped run goes on as if it had not been stopped.
     """
 
     def __init__(
@@ -41,8 +45,10 @@ class Learner(L.LightningModule):
         schedule: Any = None,
         total_steps: int,
         label_weights: Tensor | None = None,
+        seed: int = 0,
     ) -> None:
         super().__init__()
+        self.seed = seed
         self.network = network
         self.recipe = recipe
         self.make_optimizer, self.make_schedule = optimizer, schedule
@@ -54,6 +60,18 @@ class Learner(L.LightningModule):
             network.head.requires_grad_(True)
         if recipe.channels_last:
             network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        # Lightning asks nobody for training mode: a network that came here in evaluation mode, as
+        # from an export, would stay in it.
+        self.train()
+
+    def train(self, mode: bool = True) -> Learner:
+        """Training mode; the statistics of batch normalisation stay out of it where asked."""
+        super().train(mode)
+        if mode and self.recipe.keep_statistics:
+            for module in self.network.modules():
+                if isinstance(module, _BatchNorm):
+                    module.eval()
+        return self
 
     def forward(
         self, batch: Tensor
@@ -65,6 +83,9 @@ class Learner(L.LightningModule):
             batch = batch.contiguous(memory_format=torch.channels_last)
         logits = self.network(batch)
         return logits
+
+    def on_train_epoch_start(self) -> None:
+        torch.manual_seed(epoch_seed(self.seed, self.current_epoch) + self.global_rank)
 
     def training_step(self, batch: tuple[Tensor, Tensor], _: int) -> Tensor:
         photos, truth = batch  # truth: Int64[N], or Float32[N, K] where photos are mixed
@@ -95,14 +116,14 @@ class Learner(L.LightningModule):
     def configure_optimizers(self) -> Any:
         try:
             optimizer = self.make_optimizer(self._parameter_groups())
-        except ValueError as error:
+            if self.make_schedule is None:
+                return optimizer
+            scheduler = self.make_schedule(optimizer=optimizer, total_steps=self.total_steps)
+        except (ValueError, TypeError) as error:
             raise UsageError(
-                f"the optimizer refused its settings: {error}.",
-                fix="kennel train --cfg job shows them",
+                f"the optimizer or its schedule refused its settings: {error}.",
+                fix="kennel train --cfg job shows them; optimizer=lbfgs is for recipe.frozen=true",
             ) from error
-        if self.make_schedule is None:
-            return optimizer
-        scheduler = self.make_schedule(optimizer=optimizer, total_steps=self.total_steps)
         return {
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
@@ -117,16 +138,16 @@ class Learner(L.LightningModule):
         head = {id(p) for p in self.network.head.parameters()}
         learning = [p for p in self.network.parameters() if p.requires_grad]
         base_lr = self.make_optimizer.keywords.get("lr")
-        groups = []
-        for lr_share, parameters in (
-            (1.0, [p for p in learning if id(p) in head]),
-            (self.recipe.backbone_lr, [p for p in learning if id(p) not in head]),
+        groups: list[dict[str, Any]] = []
+        for name, lr_share, parameters in (
+            ("head", 1.0, [p for p in learning if id(p) in head]),
+            ("backbone", self.recipe.backbone_lr, [p for p in learning if id(p) not in head]),
         ):
-            own: dict[str, Any] = {} if base_lr is None else {"lr": base_lr * lr_share}
-            groups.append({"params": [p for p in parameters if p.ndim > 1], **own})
-            groups.append(
-                {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0, **own}
-            )
+            own = {} if base_lr is None else {"lr": base_lr * lr_share}
+            many = [p for p in parameters if p.ndim > 1]
+            few = [p for p in parameters if p.ndim <= 1]
+            groups.append({"name": name, "params": many, **own})
+            groups.append({"name": f"{name}_no_decay", "params": few, "weight_decay": 0.0, **own})
         return [group for group in groups if group["params"]]
 
     def _log(self, name: str, value: Tensor, n: int) -> None:

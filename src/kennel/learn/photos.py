@@ -6,14 +6,14 @@ N photos, K labels, H x W pixels. The test split is never read here.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import lightning as L
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, default_collate
+from torch.utils.data import DataLoader, Dataset, Sampler
 from torchvision.transforms import v2
 
 from kennel.bundle import Preprocess
@@ -25,6 +25,36 @@ from kennel.machine import usable_cores
 MOST_WORKERS = 8
 
 
+def epoch_seed(seed: int, epoch: int) -> int:
+    """Seed of one epoch, 0 <= epoch < 2**20, of a run with `seed`."""
+    return (seed << 20) + epoch
+
+
+class Shuffled(Sampler[tuple[int, int]]):
+    """Every photo once an epoch, as (index, seed of its augmentation).
+
+    Order and seeds depend on the run's seed and the epoch alone: not on what was drawn before, nor
+    on how many processes read.
+
+    Args:
+        n: photos.
+        seed: of the run.
+        epoch: tells the number of the epoch that begins.
+    """
+
+    def __init__(self, n: int, *, seed: int, epoch: Callable[[], int]) -> None:
+        self.n, self.seed, self.epoch = n, seed, epoch
+
+    def __len__(self) -> int:
+        return self.n
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        generator = torch.Generator().manual_seed(epoch_seed(self.seed, self.epoch()))
+        order = torch.randperm(self.n, generator=generator)
+        seeds = torch.randint(2**62, (self.n,), generator=generator)
+        yield from zip(order.tolist(), seeds.tolist(), strict=True)
+
+
 class PhotoFiles(Dataset[tuple[Tensor, int]]):
     """Photo files as (Float32[3, H, W], index of the label).
 
@@ -32,8 +62,8 @@ class PhotoFiles(Dataset[tuple[Tensor, int]]):
         photos: what to read, in this order.
         dataset: whose files and labels they are.
         preprocess: what the network sees.
-        augment: torchvision transforms on the upright RGB picture; none gives exactly
-            `kennel.images.read_photo`.
+        augment: torchvision transforms on the upright RGB picture, which draw from torch's random
+            numbers; none gives exactly `kennel.images.read_photo`.
     """
 
     def __init__(
@@ -52,8 +82,14 @@ class PhotoFiles(Dataset[tuple[Tensor, int]]):
     def __len__(self) -> int:
         return len(self.files)
 
-    def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        pixels = self.pixels(index)
+    def __getitem__(self, key: int | tuple[int, int]) -> tuple[Tensor, int]:
+        if isinstance(key, int):
+            index, pixels = key, self.pixels(key)
+        else:
+            index, seed = key
+            with torch.random.fork_rng(devices=[]):
+                torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed CUDA too
+                pixels = self.pixels(index)
         return torch.from_numpy(normalise(pixels, self.preprocess)), self.truth[index]
 
     def pixels(self, index: int) -> np.ndarray:  # UInt8[H, W, 3]
@@ -69,6 +105,11 @@ class PhotoFiles(Dataset[tuple[Tensor, int]]):
             np.asarray(picture) if picture.size == (size, size) else fit(picture, self.preprocess)
         )
 
+    def spread(self, n: int) -> np.ndarray:  # UInt8[N, H, W, 3]
+        """n photos at even distances, or all where there are fewer."""
+        every = max(len(self) // n, 1)
+        return np.stack([self.pixels(index) for index in range(0, len(self), every)[:n]])
+
 
 class PhotoData(L.LightningDataModule):
     """Loaders over the train and validation photos of a dataset.
@@ -83,6 +124,7 @@ class PhotoData(L.LightningDataModule):
         augment: see PhotoFiles; for training only.
         mix: called as mix(num_classes=K), gives a transform of a batch such as torchvision's MixUp;
             or None.
+        seed: of order and augmentation.
     """
 
     def __init__(
@@ -94,40 +136,62 @@ class PhotoData(L.LightningDataModule):
         num_workers: int = -1,
         augment: Sequence[Any] = (),
         mix: Any = None,
+        seed: int = 0,
     ) -> None:
         super().__init__()
+        self.seed = seed
         self.training = PhotoFiles(dataset.split("train"), dataset, preprocess, augment=augment)
         self.validation = PhotoFiles(dataset.split("validation"), dataset, preprocess)
         self.batch_size = batch_size
         self.num_workers = min(usable_cores(), MOST_WORKERS) if num_workers < 0 else num_workers
         self.mix = mix(num_classes=len(dataset.labels)) if mix is not None else None
 
-    @property
-    def steps_per_epoch(self) -> int:
-        """Batches of one training epoch in one process; the last, smaller one counts."""
-        return -(-len(self.training) // self.batch_size)
+    def steps_per_epoch(self, processes: int) -> int:
+        """Batches of one training epoch in each of `processes`: a last, smaller one counts, unless
+        it is dropped.
+        """
+        batches = -(-self._share(processes) // self.batch_size)
+        return batches - self._drops_last(processes)
 
     def train_dataloader(self) -> DataLoader[Any]:
-        # A last batch of one photo would break batch normalisation.
-        ragged = len(self.training) % self.batch_size == 1 and len(self.training) > 1
-        return self._loader(self.training, shuffle=True, drop_last=ragged, collate_fn=self._collate)
+        trainer: Any = self.trainer
+        sampler = Shuffled(
+            len(self.training),
+            seed=self.seed,
+            epoch=lambda: 0 if trainer is None else trainer.current_epoch,
+        )
+        drop_last = self._drops_last(1 if trainer is None else trainer.world_size)
+        return self._loader(self.training, sampler=sampler, drop_last=drop_last)
 
     def val_dataloader(self) -> DataLoader[Any]:
-        return self._loader(self.validation, shuffle=False)
+        return self._loader(self.validation)
+
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        """Mixes a training batch: (Float32[N, 3, H, W], Int64[N]), whose truth becomes
+        Float32[N, K].
+        """
+        trainer: Any = self.trainer
+        mixes = self.mix is not None and trainer.training and len(batch[0]) > 1
+        return self.mix(*batch) if mixes and self.mix is not None else batch
 
     def pictures(self, n: int) -> np.ndarray:  # UInt8[N, H, W, 3]
-        """The first n training photos as training sees them, augmented."""
-        return np.stack([self.training.pixels(i) for i in range(min(n, len(self.training)))])
+        """n training photos from all over the split, as training sees them: augmented."""
+        return self.training.spread(n)
 
-    def _collate(self, samples: list[tuple[Tensor, int]]) -> Any:
-        batch = default_collate(samples)
-        return self.mix(*batch) if self.mix is not None and len(samples) > 1 else batch
+    def _share(self, processes: int) -> int:
+        return -(-len(self.training) // processes)  # photos are repeated until all have as many
 
-    def _loader(self, photos: PhotoFiles, *, shuffle: bool, **more: Any) -> DataLoader[Any]:
+    def _drops_last(self, processes: int) -> bool:
+        # A last batch of one photo would break batch normalisation.
+        share = self._share(processes)
+        return share > 1 and share % self.batch_size == 1
+
+    def _loader(self, photos: PhotoFiles, **more: Any) -> DataLoader[Any]:
         return DataLoader(
             photos,
             batch_size=self.batch_size,
-            shuffle=shuffle,
+            # Of its own: starting the readers must not shift the random numbers of the training.
+            generator=torch.Generator().manual_seed(self.seed),
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
             pin_memory=torch.cuda.is_available(),

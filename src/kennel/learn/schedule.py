@@ -22,9 +22,13 @@ def warmup_cosine(
         total_steps: of the whole run, >= 1.
         warmup: share of the steps spent warming up, 0 <= warmup < 1.
         floor: what is left of the peak at the end, 0..1.
+    Raises:
+        ValueError: warmup or floor out of range.
     Source: I. Loshchilov, F. Hutter, "SGDR", ICLR 2017; warm-up as in P. Goyal et al.,
         arXiv:1706.02677.
     """
+    if not (0 <= warmup < 1 and 0 <= floor <= 1):
+        raise ValueError(f"warmup {warmup} must lie in [0, 1) and floor {floor} in [0, 1]")
     warm = round(total_steps * warmup)
 
     def factor(step: int) -> float:
@@ -49,15 +53,22 @@ def one_cycle(
     Args:
         optimizer, total_steps: see warmup_cosine.
         warmup: share of the steps before the peak, 0 < warmup < 1.
-        start: first learning rate as a share of the peak.
-        floor: last learning rate as a share of the first.
+        start: first learning rate as a share of the peak, 0 < start.
+        floor: last learning rate as a share of the first, 0 < floor.
+    Raises:
+        ValueError: warmup, start or floor out of range.
     Source: L. N. Smith, N. Topin, "Super-Convergence", arXiv:1708.07120.
     """
+    if not (0 < warmup < 1 and start > 0 and floor > 0):
+        raise ValueError(
+            f"warmup {warmup} must lie in (0, 1), start {start} and floor {floor} above 0"
+        )
+    steps = total_steps + 1  # Lightning steps it once more after the last batch
     return OneCycleLR(
         optimizer,
         max_lr=[group["lr"] for group in optimizer.param_groups],
-        total_steps=total_steps + 1,  # Lightning steps it once more after the last batch
-        pct_start=warmup,
+        total_steps=steps,
+        pct_start=max(warmup, 1.5 / steps),  # torch divides by zero where step 0 is the peak
         div_factor=1 / start,
         final_div_factor=1 / floor,
     )

@@ -7,9 +7,9 @@ Nodes of kind Any hold parts that users swap; they name a `_target_`. Those of K
 from __future__ import annotations
 
 from dataclasses import dataclass, field, is_dataclass
+from importlib import import_module
 from typing import Any
 
-from hydra.utils import get_object
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -58,6 +58,8 @@ class RecipeSettings:
             learns.
         head_l2: see `l2`; for `fit_head_first`.
         backbone_lr: learning rate of the backbone as a share of the head's, 0 < backbone_lr.
+        keep_statistics: batch normalisation keeps the statistics that the weights came with; on few
+            photos those of small, augmented batches are worse.
         label_smoothing: in [0, 1).
         class_weights: weighs labels by the inverse of their training photos.
         channels_last: memory layout, faster where convolutions are.
@@ -68,6 +70,7 @@ class RecipeSettings:
     fit_head_first: bool = False
     head_l2: float = 0.0
     backbone_lr: float = 1.0
+    keep_statistics: bool = False
     label_smoothing: float = 0.0
     class_weights: bool = False
     channels_last: bool = True
@@ -104,9 +107,22 @@ def check_settings(config: DictConfig) -> DictConfig:
     full path.
 
     Raises:
-        UsageError: such a key or type.
+        UsageError: such a key or type, or a number out of its range.
     """
     typed = _merge(OmegaConf.structured(TrainSettings), config, at="")
+    for path, fine, range_ in (
+        ("data.batch_size", typed.data.batch_size >= 1, "1 or more"),
+        ("recipe.label_smoothing", 0 <= typed.recipe.label_smoothing < 1, "in [0, 1)"),
+        ("recipe.backbone_lr", typed.recipe.backbone_lr > 0, "above 0"),
+        ("recipe.l2", typed.recipe.l2 >= 0, "0 or more"),
+        ("recipe.head_l2", typed.recipe.head_l2 >= 0, "0 or more"),
+        ("seed", 0 <= typed.seed < 2**32, "in 0..4294967295"),
+    ):
+        if not fine:
+            raise UsageError(
+                f"setting {path} is {OmegaConf.select(typed, path)}; it must be {range_}.",
+                fix="kennel train --cfg job shows every setting",
+            )
     for key, node in config.items():
         if is_own(node):
             read_own(node, at=str(key))
@@ -118,7 +134,7 @@ def is_own(node: Any) -> bool:
     the settings.
     """
     target = str(node.get("_target_", "")) if isinstance(node, DictConfig) else ""
-    return target.startswith("kennel.") and is_dataclass(get_object(target))
+    return target.startswith("kennel.") and is_dataclass(_find(target))
 
 
 def read_own(node: DictConfig, *, at: str) -> Any:
@@ -131,9 +147,20 @@ def read_own(node: DictConfig, *, at: str) -> Any:
     """
     plain = OmegaConf.to_container(node, resolve=True)
     assert isinstance(plain, dict)
-    kind = get_object(plain.pop("_target_"))
+    kind = _find(plain.pop("_target_"))
     merged = _merge(OmegaConf.structured(kind), OmegaConf.create(plain), at=f"{at}.")
     return OmegaConf.to_object(merged)
+
+
+def _find(target: str) -> Any:
+    module, _, name = target.rpartition(".")
+    try:
+        return getattr(import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise UsageError(
+            f"_target_ is {target}, which kennel does not have.",
+            fix="kennel train --cfg job shows every setting",
+        ) from error
 
 
 def _merge(schema: DictConfig, config: DictConfig, *, at: str) -> DictConfig:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any, cast
 
 import lightning as L
@@ -16,6 +17,8 @@ import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.callbacks import Checkpoint, LearningRateMonitor, ModelSummary, ProgressBar
+from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
 from kennel.bundle import replacing
@@ -28,7 +31,15 @@ from kennel.learn.models import Model
 from kennel.learn.photos import PhotoData
 from kennel.learn.settings import RecipeSettings, is_own, read_own
 from kennel.machine import git_state, hardware, utc_now, versions
-from kennel.run import BEST_WEIGHTS, CONFIG_YAML, LAST_CHECKPOINT, RUN_JSON, Run, write_run
+from kennel.run import (
+    BEST_WEIGHTS,
+    CONFIG_YAML,
+    LAST_CHECKPOINT,
+    RUN_JSON,
+    Run,
+    read_run,
+    write_run,
+)
 
 log = logging.getLogger(__name__)
 LIBRARIES = (
@@ -57,26 +68,29 @@ def train(settings: DictConfig, *, count: PhotoCount) -> Run:
         KeyboardInterrupt: Ctrl-C; run.json then says "stopped" and the checkpoints are whole.
     """
     out = Path(settings.paths.output_dir)
+    first = not getattr(rank_zero_only, "rank", 0)  # of the processes of a DDP run
     resume = _checkpoint_to_resume(settings.ckpt_path, out)
-    if resume is None and (out / RUN_JSON).exists():
-        raise RunError(
-            f"{out} already holds a run.",
-            fix="choose another paths.output_dir, or go on with it: ckpt_path=last "
-            f"paths.output_dir={out}",
-        )
+    if first:
+        _refuse_occupied(out, settings.ckpt_path)
     started_s = time.monotonic()
     L.seed_everything(settings.seed, workers=True, verbose=False)
     new = not out.exists()
     try:
+        _make_folder(out)
+        trainer = _trainer(settings)
         dataset = _open_dataset(settings, out, count)
+        if resume is not None:
+            _refuse_other_photos(resume, dataset)
         model: Model = _instantiate(settings.model, "model").build(dataset.labels)
-        data, learner = _lesson(settings, dataset, model, count)
-        trainer = _trainer(settings, len(data.training))
+        data, learner = _lesson(settings, trainer, dataset, model, count)
+        if resume is not None:
+            _refuse_other_network(resume, learner)
+        if first:
+            _write_config(settings, out)
     except BaseException:
-        if new:
+        if new and first:
             shutil.rmtree(out, ignore_errors=True)  # made a moment ago, by the lines above
         raise
-    _write_config(settings, out)
     commit, dirty = git_state(Path.cwd())
     run = Run(
         run_id=out.resolve().name,
@@ -133,7 +147,8 @@ def _fit(
             images_per_s=round(images_per_s(), 2),
         )
 
-    write_run(run)
+    if trainer.is_global_zero:
+        write_run(run)
     on_interrupt = signal.getsignal(signal.SIGINT)
     status = "failed"
     try:
@@ -219,7 +234,7 @@ def _draw(settings: DictConfig, count: PhotoCount) -> Path:
 
 
 def _lesson(
-    settings: DictConfig, dataset: Dataset, model: Model, count: PhotoCount
+    settings: DictConfig, trainer: L.Trainer, dataset: Dataset, model: Model, count: PhotoCount
 ) -> tuple[PhotoData | FeatureData, Learner]:
     recipe = cast(RecipeSettings, OmegaConf.to_object(settings.recipe))
     cache_dir = Path(settings.paths.cache_dir)
@@ -247,6 +262,7 @@ def _lesson(
             num_workers=settings.data.num_workers,
             augment=_instantiate(settings.data.augment, "data.augment"),
             mix=_instantiate(settings.data.mix, "data.mix"),
+            seed=settings.seed,
         )
     truth = data.training.truth
     learner = Learner(
@@ -254,45 +270,66 @@ def _lesson(
         recipe,
         optimizer=_instantiate(settings.optimizer, "optimizer"),
         schedule=_instantiate(settings.schedule, "schedule"),
-        total_steps=_total_steps(settings.trainer, data.steps_per_epoch),
+        total_steps=total_steps(trainer, data.steps_per_epoch(trainer.world_size)),
         label_weights=balanced_weights(truth, dataset.labels) if recipe.class_weights else None,
+        seed=settings.seed,
     )
+    learner.configure_optimizers()  # refuses now what Lightning would find out in the made folder
     return data, learner
 
 
-def _total_steps(trainer: DictConfig, steps_per_epoch: int) -> int:
-    """Optimiser steps of the whole run.
+def total_steps(trainer: L.Trainer, steps_per_epoch: int) -> int:
+    """Optimiser steps of the whole run, >= 1.
 
     Computed here rather than asked of Lightning: `estimated_stepping_batches` builds the loaders,
     and loses the state that a resumed loader had.
+
+    Args:
+        steps_per_epoch: batches of one epoch in one process, before any limit.
+    Raises:
+        UsageError: the run has no end.
     """
-    devices = trainer.get("devices", 1)
-    processes = (devices if isinstance(devices, int) and devices > 0 else 1) * trainer.get(
-        "num_nodes", 1
+    limit = trainer.limit_train_batches  # fast_dev_run and overfit_batches have set it too
+    batches = (
+        min(steps_per_epoch, limit) if isinstance(limit, int) else int(steps_per_epoch * limit)
     )
-    limit = trainer.get("limit_train_batches")
-    steps = -(-steps_per_epoch // processes)
-    if isinstance(limit, int):
-        steps = min(steps, limit)
-    elif isinstance(limit, float):
-        steps = int(steps * limit)
-    steps = -(-steps // trainer.get("accumulate_grad_batches", 1)) * max(trainer.max_epochs or 1, 1)
-    most = trainer.get("max_steps", -1)
-    return int(max(min(steps, most) if most > 0 else steps, 1))
+    epochs, most = trainer.max_epochs, trainer.max_steps
+    steps = (
+        None if epochs in (None, -1) else -(-batches // trainer.accumulate_grad_batches) * epochs
+    )
+    if most >= 0:
+        steps = most if steps is None else min(steps, most)
+    if steps is None:
+        raise UsageError(
+            f"the run has no end: trainer.max_epochs is {epochs} and trainer.max_steps {most}.",
+            fix="trainer.max_epochs=10",
+        )
+    return max(steps, 1)
 
 
-def _trainer(settings: DictConfig, photos: int) -> L.Trainer:
+def _trainer(settings: DictConfig) -> L.Trainer:
+    loggers = [
+        _instantiate(node, f"logger.{k}") for k, node in settings.logger.items() if node is not None
+    ]
     callbacks = [
         _instantiate(node, f"callbacks.{k}")
         for k, node in settings.callbacks.items()
         if node is not None
     ]
-    loggers = [
-        _instantiate(node, f"logger.{k}") for k, node in settings.logger.items() if node is not None
-    ]
+    if not loggers:  # to whom it would tell them
+        callbacks = [c for c in callbacks if not isinstance(c, LearningRateMonitor)]
+    # What the settings leave out stays out: Lightning would put in one of its own.
+    present = {
+        f"enable_{name}": any(isinstance(c, kind) for c in callbacks)
+        for name, kind in (
+            ("progress_bar", ProgressBar),
+            ("model_summary", ModelSummary),
+            ("checkpointing", Checkpoint),
+        )
+    }
     try:
         trainer = _instantiate(
-            settings.trainer, "trainer", callbacks=callbacks, logger=loggers or False
+            settings.trainer, "trainer", callbacks=callbacks, logger=loggers or False, **present
         )
     except (MisconfigurationException, ValueError, RuntimeError) as error:
         raise RunError(
@@ -316,7 +353,7 @@ def _instantiate(node: Any, at: str, **more: Any) -> Any:
         cause = error.__cause__
         if isinstance(cause, (KennelError, MisconfigurationException, ValueError, RuntimeError)):
             raise cause from error
-        reason = str(cause or error).splitlines()[0].rstrip(".")
+        reason = (str(cause or error) or type(cause or error).__name__).splitlines()[0].rstrip(".")
         raise UsageError(
             f"setting {at}: {reason}.", fix="kennel train --cfg job shows every setting"
         ) from error
@@ -335,13 +372,65 @@ def _checkpoint_to_resume(ckpt_path: str | None, out: Path) -> Path | None:
             fix="ckpt_path=last, or the path of a checkpoint that kennel wrote",
         )
     try:
-        torch.load(path, map_location="cpu", weights_only=True)
+        _read_checkpoint(path)
     except Exception as error:  # torch, zipfile and pickle each raise their own on a torn file
         raise RunError(
             f"{path} cannot be read: {type(error).__name__}.",
             fix="leave ckpt_path out and choose another paths.output_dir",
         ) from error
     return path
+
+
+def _read_checkpoint(path: Path) -> dict[str, Any]:
+    checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    return checkpoint
+
+
+def _refuse_occupied(out: Path, ckpt_path: str | None) -> None:
+    going_on = ckpt_path == "last" or (
+        ckpt_path is not None and Path(ckpt_path).resolve().is_relative_to(out.resolve())
+    )
+    if (out / RUN_JSON).exists() and not going_on:
+        raise RunError(
+            f"{out} already holds a run.",
+            fix="choose another paths.output_dir, or go on with it: ckpt_path=last "
+            f"paths.output_dir={out}",
+        )
+
+
+def _make_folder(out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=out):
+            pass
+    except OSError as error:
+        raise RunError(
+            f"{out} cannot be written: {error.strerror}.", fix="choose another paths.output_dir"
+        ) from error
+
+
+def _refuse_other_photos(checkpoint: Path, dataset: Dataset) -> None:
+    home = checkpoint.parent.parent
+    if not (home / RUN_JSON).is_file():
+        return
+    run = read_run(home)
+    if run.dataset_id != dataset.dataset_id:
+        raise RunError(
+            f"{checkpoint} was trained on other photos than those of {dataset.csv}.",
+            fix=f"data.csv={run.dataset_csv} as it was then, or a new run with another "
+            "paths.output_dir",
+        )
+
+
+def _refuse_other_network(path: Path, learner: Learner) -> None:
+    try:
+        learner.load_state_dict(_read_checkpoint(path)["state_dict"])
+    except (RuntimeError, KeyError, TypeError) as error:
+        lines = [line.strip() for line in str(error).splitlines()] or [type(error).__name__]
+        raise RunError(
+            f"{path} does not fit the network of these settings: {lines[-1].rstrip('.')}.",
+            fix="name the settings of the run it comes from; its config.yaml has them",
+        ) from error
 
 
 def _write_config(settings: DictConfig, out: Path) -> None:

@@ -1,0 +1,145 @@
+"""What `pip install` brings works from any folder, with its configurations and its types."""
+
+from __future__ import annotations
+
+import email
+import email.message
+import os
+import re
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+import yaml
+
+import kennel
+from kennel.cli import VERBS
+
+pytestmark = pytest.mark.slow
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Built as pip builds it, in an environment of its own."""
+    folder = tmp_path_factory.mktemp("wheel")
+    pip("wheel", str(ROOT), "--no-deps", "--wheel-dir", str(folder))
+    [path] = folder.glob("*.whl")
+    return path
+
+
+@pytest.fixture(scope="module")
+def site(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel, installed into a folder of its own."""
+    folder = tmp_path_factory.mktemp("site")
+    pip("install", "--no-deps", "--no-index", "--target", str(folder), str(wheel))
+    return folder
+
+
+def pip(*words: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "pip", "--disable-pip-version-check", *words],
+        cwd="/",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def installed(*words: str, site: Path, cwd: Path) -> str:
+    """What a command prints with the wheel before everything else on the path."""
+    done = subprocess.run(
+        words,
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(site)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def metadata(wheel: Path) -> email.message.Message:
+    with zipfile.ZipFile(wheel) as archive:
+        [name] = [n for n in archive.namelist() if n.endswith(".dist-info/METADATA")]
+        return email.message_from_bytes(archive.read(name))
+
+
+def names(requirements: list[str], *, extra: str | None) -> set[str]:
+    """Distributions that are required by an extra, or without any."""
+    found = set()
+    for line in requirements:
+        requirement, _, marker = line.partition(";")
+        wanted = f"extra == '{extra}'" if extra else ""
+        if marker.strip().replace('"', "'") == wanted:
+            name = re.match(r"[A-Za-z0-9._-]+", requirement)
+            assert name is not None
+            found.add(name.group().lower())
+    return found
+
+
+def test_the_wheel_holds_every_file_of_the_package_and_nothing_else(wheel: Path) -> None:
+    source = ROOT / "src"
+    expected = {
+        path.relative_to(source).as_posix()
+        for path in (source / "kennel").rglob("*")
+        if path.is_file() and path.suffix != ".pyc"
+    }
+    with zipfile.ZipFile(wheel) as archive:
+        held = {name for name in archive.namelist() if ".dist-info/" not in name}
+        licences = [name for name in archive.namelist() if name.endswith("LICENSE")]
+    assert held == expected
+    assert "kennel/py.typed" in held
+    assert "kennel/configs/train.yaml" in held
+    assert len([name for name in held if name.endswith(".yaml")]) > 20
+    assert licences
+
+
+def test_it_is_called_kennel_ml_and_says_what_it_is(wheel: Path) -> None:
+    said = metadata(wheel)
+    assert said["Name"] == "kennel-ml"
+    assert said["Version"] == kennel.__version__
+    assert said["License-Expression"] == "Apache-2.0"
+    assert said["Requires-Python"] == ">=3.11"
+    assert "From a folder of labelled photos" in str(said.get_payload())
+
+
+def test_an_answer_needs_three_libraries_and_no_torch(wheel: Path) -> None:
+    said = metadata(wheel)
+    requirements = said.get_all("Requires-Dist", [])
+    assert names(requirements, extra=None) == {"numpy", "onnxruntime", "pillow"}
+    assert set(said.get_all("Provides-Extra", [])) == {"dev", "train"}
+    assert names(requirements, extra="train") >= {"torch", "timm", "lightning", "hydra-core"}
+    assert names(requirements, extra="dev") >= {"pytest", "mypy", "ruff", "import-linter"}
+
+
+def test_it_works_from_another_folder_without_the_source(site: Path, tmp_path: Path) -> None:
+    script = "import kennel, kennel.configs; print(kennel.__file__); print(kennel.configs.__file__)"
+    found = installed(sys.executable, "-c", script, site=site, cwd=tmp_path).split()
+    assert found == [
+        str(site / "kennel" / "__init__.py"),
+        str(site / "kennel" / "configs" / "__init__.py"),
+    ]
+    shown = installed(sys.executable, "-m", "kennel", "--help", site=site, cwd=tmp_path)
+    assert all(verb in shown for verb in VERBS)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_it_brings_the_command(site: Path, tmp_path: Path) -> None:
+    command = str(site / "bin" / "kennel")
+    assert installed(command, "--version", site=site, cwd=tmp_path) == (
+        f"kennel {kennel.__version__}\n"
+    )
+
+
+def test_its_configurations_are_found(site: Path, tmp_path: Path) -> None:
+    words = ["train", "--cfg", "job", "experiment=quick", "data=mixup"]
+    shown = installed(sys.executable, "-m", "kennel", *words, site=site, cwd=tmp_path)
+    settings = yaml.safe_load(shown)
+    assert settings["recipe"]["frozen"] is True
+    assert settings["data"]["mix"]["alpha"] == 0.2
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,71 @@
+"""Runs that several files look at; each is trained once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+import kennel.learn  # noqa: F401 - before any test imports lightning: see torchvision_gate
+
+if TYPE_CHECKING:
+    from kennel.bundle import Bundle
+    from kennel.dataset import Dataset
+    from kennel.run import Run
+
+WITHOUT_TORCH = ("conftest.py", "test_settings.py")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """`-m "not slow"` does not wait eight seconds for torch only to leave the tests out."""
+    leaves_out = config.getoption("markexpr") == "not slow"
+    return True if leaves_out and collection_path.name not in WITHOUT_TORCH else None
+
+
+@pytest.fixture(scope="session")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """Three labels; the test photos are in the index and not on disk: nobody here may need them."""
+    from pictures import draw_dataset
+
+    drawn = draw_dataset(tmp_path_factory.mktemp("photos"))
+    for photo in drawn.split("test"):
+        drawn.file(photo).unlink()
+    return drawn
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="session")
+def tiny_run(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A small network from random weights, two epochs, with all loggers."""
+    from pictures import TINY, train_with
+
+    out = tmp_path_factory.mktemp("runs") / "tiny"
+    return train_with([*TINY, f"data.csv={dataset.csv}", f"paths.output_dir={out}"])
+
+
+@pytest.fixture(scope="session")
+def frozen_run(dataset: Dataset, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """EfficientNet-Lite0 with its real weights, frozen, and a head on its features."""
+    from pictures import FROZEN, train_with
+
+    out = tmp_path_factory.mktemp("runs") / "frozen"
+    return train_with(
+        [
+            *FROZEN,
+            f"data.csv={dataset.csv}",
+            f"paths.output_dir={out}",
+            f"paths.cache_dir={cache}",
+        ]
+    )
+
+
+@pytest.fixture(scope="session")
+def bundle(tiny_run: Run, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    from kennel.learn.export import export
+
+    return export(tiny_run, to=tmp_path_factory.mktemp("bundles") / "tiny")
