@@ -217,7 +217,7 @@ def test_json_that_is_no_bundle_is_refused(bundle: Bundle, document: str) -> Non
         (("labels", 1), 7, "labels.1 is 7, not str"),
         (("labels",), ["red", "red", "blue"], "labels must be two or more distinct names"),
         (("labels",), ["red"], "labels must be two or more distinct names"),
-        (("preprocess",), 5, "preprocess. is not an object"),
+        (("preprocess",), 5, "preprocess is not an object"),
         (("preprocess", "size"), "224", "preprocess.size is '224', not int"),
         (("preprocess", "size"), True, "preprocess.size is True, not int"),
         (("preprocess", "size"), 0, "size is 0"),

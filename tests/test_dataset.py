@@ -116,7 +116,9 @@ class TestIndex:
         sha256 = hashlib.sha256(content).hexdigest()
         split = indexed.dataset.photos[0].split
         assert lines[1] == f"Beagle/0000.png,Beagle,{split},{sha256},{sha256[:16]}"
-        assert len(lines) == 14 and lines[-1] == "" and b"\r" not in csv
+        assert len(lines) == 14
+        assert lines[-1] == ""
+        assert b"\r" not in csv
 
         document = json.loads(Path("data/dataset.json").read_text(encoding="utf-8"))
         assert document["labels"] == ["Beagle", "Boxer"]
@@ -173,7 +175,8 @@ class TestIndex:
         fill(photos, {"Pug": 25}, start=300)
         fill(photos, {"Poodle": 25}, start=300)
         warnings = [w for w in index(photos).warnings if "under two labels" in w]
-        assert len(warnings) == 11 and warnings[-1].startswith("15 more")
+        assert len(warnings) == 11
+        assert warnings[-1].startswith("15 more")
 
     def test_photos_are_found_at_any_depth_and_with_any_case_of_suffix(self, photos: Path) -> None:
         (photos / "Beagle/2024/may").mkdir(parents=True)
@@ -212,7 +215,8 @@ class TestIndex:
         assert "cut off" in indexed.skipped[0].reason
         assert str(photos) not in indexed.skipped[0].reason
         found = {photo.path for photo in indexed.dataset.photos}
-        assert "Boxer/whole.jpg" in found and "Boxer/cut.jpg" not in found
+        assert "Boxer/whole.jpg" in found
+        assert "Boxer/cut.jpg" not in found
 
     @pytest.mark.parametrize("lost", [0.02, 0.2, 0.9])
     def test_jpegs_cut_off_late_or_early_are_found(self, photos: Path, lost: float) -> None:
@@ -223,7 +227,8 @@ class TestIndex:
     def test_photos_beside_the_labels_are_named(self, photos: Path) -> None:
         (photos / "stray.png").write_bytes(picture(900))
         (skipped,) = index(photos).skipped
-        assert skipped.path == "stray.png" and "no label" in skipped.reason
+        assert skipped.path == "stray.png"
+        assert "no label" in skipped.reason
 
     def test_folder_without_photos_is_no_label(self, photos: Path) -> None:
         (photos / "annotations").mkdir()
@@ -292,7 +297,8 @@ class TestLinks:
     def test_link_to_nowhere_is_named(self, photos: Path) -> None:
         (photos / "Beagle/gone.jpg").symlink_to(photos / "nowhere.jpg")
         (skipped,) = index(photos).skipped
-        assert skipped.path == "Beagle/gone.jpg" and "not there" in skipped.reason
+        assert skipped.path == "Beagle/gone.jpg"
+        assert "not there" in skipped.reason
 
     def test_pipe_with_a_photo_name_does_not_hang(self, photos: Path) -> None:
         os.mkfifo(photos / "Beagle/pipe.jpg")
@@ -335,7 +341,8 @@ class TestPresplit:
         shutil.rmtree(presplit / "valid")
         shutil.rmtree(presplit / "Test/Boxer")
         warnings = " ".join(index(presplit).warnings)
-        assert "validation is empty" in warnings and "test has no photo of Boxer" in warnings
+        assert "validation is empty" in warnings
+        assert "test has no photo of Boxer" in warnings
 
     def test_labels_may_be_called_train_beside_others(self, project: Path) -> None:
         indexed = index(fill(project / "photos", {"bus": 3, "train": 3}))
@@ -439,7 +446,8 @@ class TestRefusals:
     def test_fractions_that_split_nothing(self, photos: Path, fractions: tuple[float, ...]) -> None:
         with pytest.raises(UsageError) as caught:
             index(photos, fractions=fractions)
-        assert f"{fractions[0]:g}" in caught.value.message and "--fractions" in caught.value.fix
+        assert f"{fractions[0]:g}" in caught.value.message
+        assert "--fractions" in caught.value.fix
 
     def test_fractions_with_rounding_are_taken(self, photos: Path) -> None:
         assert index(photos, fractions=(1 / 3, 1 / 3, 0.3333333)).dataset.fractions is not None

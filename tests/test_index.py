@@ -34,7 +34,8 @@ def test_facts_are_on_stdout_and_the_last_line_says_what_to_type(
     counts = read_dataset(Path("data/dataset.csv")).counts
     row = next(line for line in lines if line.startswith("Beagle"))
     assert row.split()[1:] == [str(counts[split]["Beagle"]) for split in counts]
-    assert "40 photos read" in err and "photos read" not in out
+    assert "40 photos read" in err
+    assert "photos read" not in out
 
 
 def test_json_is_one_document_and_nothing_else(
@@ -62,7 +63,8 @@ def test_skipped_photos_and_warnings_are_named(
     out = capsys.readouterr().out
     assert "  Boxer/torn.jpg: " in out
     assert "1 of them copies" in out
-    assert "warning" in out and "Boxer/again.png" in out
+    assert "warning" in out
+    assert "Boxer/again.png" in out
 
 
 def test_fractions_and_seed_are_taken(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -81,7 +83,8 @@ def test_fractions_for_photos_that_came_split_are_said_to_go_unused(
     (photos / "Boxer").rename(photos / "val/Boxer")
     assert main(["index", "photos", "--fractions", "0.5,0.25,0.25"]) == 0
     out = capsys.readouterr().out
-    assert "--fractions went unused" in out and "as the folders say" in out
+    assert "--fractions went unused" in out
+    assert "as the folders say" in out
 
 
 @pytest.mark.parametrize(
@@ -113,4 +116,5 @@ def test_long_labels_keep_the_table_in_80_columns(
         for line in capsys.readouterr().out.splitlines()
         if line.startswith(("Boxer", "label "))
     ]
-    assert len({len(line) for line in table}) == 1 and len(table[0]) <= 80
+    assert len({len(line) for line in table}) == 1
+    assert len(table[0]) <= 80

@@ -151,7 +151,8 @@ class TestMeasure:
         assert figures.confusion.sum() == len(truth)
         assert np.trace(figures.confusion) == round(figures.top1 * len(truth))
         assert figures.top1 <= figures.top3 <= 1
-        assert math.isfinite(figures.log_loss) and figures.log_loss >= 0
+        assert math.isfinite(figures.log_loss)
+        assert figures.log_loss >= 0
         assert -1e-12 <= figures.brier <= 2 + 1e-12
         for name in ("top1", "top3", "macro_f1", "log_loss", "ece", "brier"):
             low, high = getattr(figures, f"{name}_interval")

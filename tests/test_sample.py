@@ -53,7 +53,8 @@ def test_a_folder_a_breed_with_named_jpegs(drawn: Path) -> None:
     for path in drawn.rglob("*.jpg"):
         with Image.open(path) as image:
             assert (image.format, image.mode) == ("JPEG", "RGB")
-            assert 256 <= image.width <= 320 and 256 <= image.height <= 288
+            assert 256 <= image.width <= 320
+            assert 256 <= image.height <= 288
 
 
 def test_sample_json_says_how_the_set_was_drawn(drawn: Path) -> None:

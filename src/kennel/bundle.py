@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -71,8 +72,10 @@ class Preprocess:
             raise ValueError(f"size is {self.size}; it must lie in 1..4096")
         if not 0 < self.crop <= 1:
             raise ValueError(f"crop is {self.crop}; it must lie in (0, 1]")
-        if min(self.std) <= 0:
+        if not all(0 < value < math.inf for value in self.std):
             raise ValueError(f"std is {self.std}; it must be positive")
+        if not all(math.isfinite(value) for value in self.mean):
+            raise ValueError(f"mean is {self.mean}; it must be finite")
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,10 @@ class Calibration:
     temperature: float
     split: str
     n: int
+
+    def __post_init__(self) -> None:
+        if not 0 < self.temperature < math.inf:
+            raise ValueError(f"temperature is {self.temperature}; it must be positive")
 
 
 @dataclass(frozen=True)
@@ -234,7 +241,7 @@ def read_bundle(path: Path) -> Bundle:
         )
     try:
         values = json.loads(document.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         raise BundleError(
             f"{document} cannot be read: {error}.", fix="copy the bundle again, or export again"
         ) from error
@@ -247,7 +254,7 @@ def read_bundle(path: Path) -> Bundle:
     try:
         bundle: Bundle = build(Bundle, {**values, "path": path})
         _check(bundle)
-    except (KeyError, TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise BundleError(
             f"{document} is not a bundle that kennel wrote: {error}.",
             fix="copy the bundle again, or export again",
@@ -339,12 +346,12 @@ def build(kind: Any, value: Any, *, at: str = "") -> Any:
     origin, arguments = get_origin(kind), get_args(kind)
     if is_dataclass(kind):
         if not isinstance(value, dict):
-            raise TypeError(f"{at or 'the document'} is not an object")
+            raise TypeError(f"{at.rstrip('.') or 'the document'} is not an object")
         hints = get_type_hints(kind)
         known = {f.name for f in fields(kind)}
         missing = [f.name for f in fields(kind) if f.name not in value and _required(f)]
         if missing:
-            raise KeyError(f"{at}{missing[0]} is missing")
+            raise ValueError(f"{at}{missing[0]} is missing")
         make: Any = kind
         return make(
             **{k: build(hints[k], v, at=f"{at}{k}.") for k, v in value.items() if k in known}
@@ -356,7 +363,7 @@ def build(kind: Any, value: Any, *, at: str = "") -> Any:
             if option is not type(None):
                 try:
                     return build(option, value, at=at)
-                except (KeyError, TypeError, ValueError) as error:
+                except (TypeError, ValueError) as error:
                     last = error
         raise last
     if origin is Literal:

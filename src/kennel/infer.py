@@ -92,7 +92,7 @@ def answer(logits: np.ndarray, bundle: Bundle, *, top: int = 3) -> Answer:
         top: how many labels to name, >= 1; more than K gives K.
     """
     probabilities = softmax(logits[None] / temperature(bundle))[0]
-    order = np.argsort(-probabilities, kind="stable")[: max(top, 1)]
+    order = np.argsort(-logits, kind="stable")[: max(top, 1)]  # where probabilities are all 0, too
     best = tuple((bundle.labels[i], float(probabilities[i])) for i in order)
     rejection = bundle.rejection
     known = rejection is None or float(energy(logits[None])[0]) >= rejection.threshold

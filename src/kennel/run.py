@@ -77,6 +77,6 @@ def read_run(path: Path) -> Run:
     try:
         values: Any = json.loads(document.read_text(encoding="utf-8"))
         run: Run = build(Run, {**values, "path": path})
-    except (ValueError, TypeError, KeyError, OSError) as error:
+    except (ValueError, TypeError, OverflowError, RecursionError, OSError) as error:
         raise RunError(f"{document} cannot be read: {error}.", fix="train it again") from error
     return run

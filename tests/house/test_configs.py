@@ -200,7 +200,7 @@ def test_words_that_mean_nothing_are_refused_in_words(
 )
 def test_a_pickled_job_is_never_opened(word: str, own_folder: Path) -> None:
     (own_folder / "job.pickle").write_bytes(b"cos\nsystem\n(S'touch opened'\ntR.")
-    assert "unpickle" in refused(word, "job.pickle")
+    assert f"no option {word}" in refused(word, "job.pickle")
     assert not (own_folder / "opened").exists()
 
 
@@ -380,14 +380,14 @@ def test_every_name_in_every_configuration_is_made_for_real(own_folder: Path) ->
             except Exception as error:
                 raise AssertionError(f"{group}={option}: {at} cannot be made: {error}") from error
             assert made[words] is not None
-    targets = {re.search("_target_: (.*)", words).group(1) for words in made}  # type: ignore[union-attr]
+    targets = {target for words in made for target in re.findall("_target_: (.*)", words)}
     named = {
         line.split("_target_:")[1].strip()
         for path in CONFIGS.rglob("*.yaml")
         for line in path.read_text(encoding="utf-8").splitlines()
         if "_target_:" in line
     }
-    assert targets | {"lightning.pytorch.profilers.SimpleProfiler"} == named
+    assert targets == named
 
 
 @pytest.mark.slow

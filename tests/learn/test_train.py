@@ -41,7 +41,9 @@ def same_weights(a: Run, b: Run) -> bool:
 
 
 def same_figures(a: Run, b: Run) -> bool:
-    kept = [{k: v for k, v in run.metrics.items() if "/loss" in k or "/top1" in k} for run in (a, b)]
+    kept = [
+        {k: v for k, v in run.metrics.items() if "/loss" in k or "/top1" in k} for run in (a, b)
+    ]
     return kept[0] == kept[1]
 
 

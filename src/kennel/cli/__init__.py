@@ -61,7 +61,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if argv is None else argv)
     try:
-        return _dispatch(words)
+        try:
+            return _dispatch(words)
+        finally:
+            sys.stdout.flush()  # here, where a reader that left early is still handled
     except KennelError as error:
         _say_error(error.message, error.fix)
         return error.exit_code

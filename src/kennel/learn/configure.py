@@ -14,7 +14,7 @@ from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
+from hydra.errors import HydraException, OverrideParseException
 from hydra.types import RunMode
 from omegaconf import DictConfig, open_dict
 from omegaconf.errors import OmegaConfBaseException
@@ -23,6 +23,12 @@ from kennel.errors import UsageError
 from kennel.learn.settings import check_settings
 
 USER_CONFIGS = Path("conf")
+# Hydra's, but for --experimental-rerun, which would unpickle a file, and those that name another
+# program's configuration. Asked here, because argparse takes any beginning of an option's name.
+OPTIONS = {
+    *("--multirun", "-m", "--run", "-r", "--cfg", "-c", "--resolve", "--package", "-p"),
+    *("--config-dir", "-cd", "--info", "-i", "--shell-completion", "-sc", "--hydra-help"),
+}
 
 
 def with_settings(
@@ -40,11 +46,12 @@ def with_settings(
         UsageError: a word, key, type or configuration that does not exist.
     """
     words = list(words)
-    if any(w.startswith("--e") for w in words):  # argparse takes any beginning of an option's name
-        raise UsageError(
-            "--experimental-rerun would unpickle a file, which kennel does not do.",
-            fix="name the settings again; a run's config.yaml has them all",
-        )
+    for word in words:
+        if word.startswith("-") and word.partition("=")[0] not in OPTIONS:
+            raise UsageError(
+                f"there is no option {word}.",
+                fix=f"kennel {config} --help; settings are written as key=value",
+            )
     if USER_CONFIGS.is_dir() and not any(w.startswith(("--config-dir", "-cd")) for w in words):
         words += ["--config-dir", str(USER_CONFIGS)]
     original = sys.argv
@@ -76,6 +83,16 @@ def with_settings(
     with _argv([f"kennel {config}", *words]), _full_errors():
         try:
             main()
+        except OverrideParseException as error:
+            raise UsageError(
+                f"{error.override!r} cannot be read as key=value.",
+                fix="put a value with = , { } or [ ] in it into quotes: 'data.csv=\"a=b.csv\"'",
+            ) from error
+        except ValueError as error:  # a group that is given a number, and the like
+            raise UsageError(
+                f"{' '.join(words)}: {_in_words(error)}",
+                fix=f"kennel {config} --info defaults shows the groups",
+            ) from error
         except (HydraException, OmegaConfBaseException) as error:
             raise UsageError(
                 _in_words(error), fix=f"kennel {config} --cfg job shows every setting"
