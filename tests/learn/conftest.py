@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from kennel.dataset import Dataset
     from kennel.run import Run
 
+# Test processes with as many threads each as there are cores wait for each other most of the time.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 WITHOUT_TORCH = ("conftest.py", "test_settings.py")
 
 

@@ -62,11 +62,12 @@ def train_with(words: Sequence[str], *, count: Callable[..., Any] | None = None)
     from kennel.learn.train import train
 
     runs: list[Run] = []
-    with_settings(words, lambda settings: runs.append(train(settings, count=count or _silent)))
+    with_settings(words, lambda settings: runs.append(train(settings, count=count or silent)))
     return runs[0]
 
 
-def _silent(total: int, what: str) -> Callable[[Path], None]:
+def silent(total: int, what: str) -> Callable[[Path], None]:
+    """No progress."""
     return lambda _: None
 
 

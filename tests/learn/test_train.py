@@ -3,31 +3,43 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-from pictures import CPU, NO_LOGGER, NOTICING, TINY, Noticing, column, draw_photos, train_with
+from omegaconf import DictConfig, OmegaConf
+from pictures import (
+    CPU,
+    NO_LOGGER,
+    NOTICING,
+    TINY,
+    Noticing,
+    column,
+    draw_photos,
+    silent,
+    train_with,
+)
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from kennel.cli import main
 from kennel.dataset import Dataset
 from kennel.errors import KennelError, RunError, UsageError
+from kennel.learn.settings import check_settings
+from kennel.learn.train import train
 from kennel.run import BEST_WEIGHTS, LAST_CHECKPOINT, Run, read_run
 
 pytestmark = pytest.mark.slow
 
-CONTRACT = (
-    "run_id status git_commit dirty dataset_id seed metrics best_checkpoint duration_s "
-    "images_per_s hardware versions"
-).split()
+CONTRACT = {
+    *("run_id", "status", "git_commit", "dirty", "dataset_id", "seed", "metrics"),
+    *("best_checkpoint", "duration_s", "images_per_s", "hardware", "versions"),
+}
 
 
 def words(dataset: Dataset, out: Path, *more: str) -> list[str]:
@@ -52,7 +64,7 @@ def same_figures(a: Run, b: Run) -> bool:
 
 def test_run_json_has_every_field_of_the_contract(tiny_run: Run, dataset: Dataset) -> None:
     document = json.loads((tiny_run.path / "run.json").read_text(encoding="utf-8"))
-    assert set(CONTRACT) <= set(document)
+    assert set(document) >= CONTRACT
     assert document["status"] == "done"
     assert document["run_id"] == "tiny"
     assert document["dataset_id"] == dataset.dataset_id
@@ -61,7 +73,7 @@ def test_run_json_has_every_field_of_the_contract(tiny_run: Run, dataset: Datase
     assert document["duration_s"] > 0
     assert document["images_per_s"] > 0
     assert {"validation/loss", "validation/top1", "train/loss"} <= set(document["metrics"])
-    assert read_run(tiny_run.path) == tiny_run
+    assert read_run(tiny_run.path) == replace(tiny_run, duration_s=document["duration_s"])
 
 
 def test_metrics_of_the_run_are_those_of_its_best_epoch(tiny_run: Run) -> None:
@@ -87,7 +99,7 @@ def test_tensorboard_has_the_curves_and_the_pictures(tiny_run: Run) -> None:
 def test_weights_and_checkpoint_can_be_read_without_unpickling_code(tiny_run: Run) -> None:
     assert load_file(tiny_run.path / BEST_WEIGHTS)
     checkpoint = torch.load(tiny_run.path / LAST_CHECKPOINT, weights_only=True)
-    assert checkpoint["epoch"] == 1
+    assert checkpoint["global_step"] == 8
 
 
 def test_frozen_features_tell_three_colours_apart(frozen_run: Run) -> None:
@@ -105,17 +117,18 @@ def test_training_needs_no_test_photo(tiny_run: Run, frozen_run: Run, dataset: D
 # Same settings, same numbers
 
 
-def test_config_yaml_makes_the_same_run_again(
-    tiny_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    again = ["train", "--json", "-cp", str(tiny_run.path), "-cn", "config"]
-    assert main([*again, "paths.output_dir=again", "logger=null"]) == 0
-    assert json.loads(capsys.readouterr().out)["metrics"].keys() == tiny_run.metrics.keys()
-    run = read_run(tmp_path / "again")
+def test_config_yaml_makes_the_same_run_again(tiny_run: Run, tmp_path: Path) -> None:
+    settings = OmegaConf.load(tiny_run.path / "config.yaml")
+    assert isinstance(settings, DictConfig)
+    settings.paths.output_dir = str(tmp_path / "again")
+    for where in (settings.logger.csv, settings.logger.tensorboard):
+        where.save_dir = str(tmp_path / "again")
+    settings.callbacks.best_weights.path = str(tmp_path / "again" / BEST_WEIGHTS)
+    settings.callbacks.last_checkpoint.dirpath = str(tmp_path / "again" / "checkpoints")
+    run = train(check_settings(settings), count=silent)
+    assert run == replace(read_run(tmp_path / "again"), duration_s=run.duration_s)
     assert same_weights(run, tiny_run)
     assert same_figures(run, tiny_run)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["again"]
 
 
 def test_loggers_do_not_change_the_numbers_and_another_seed_does(
@@ -132,28 +145,26 @@ def test_processes_that_read_photos_do_not_change_the_numbers(
     assert same_weights(run, tiny_run)
 
 
-def test_fitting_the_head_first_gives_the_same_with_and_without_the_cache(
-    dataset: Dataset, tmp_path: Path
+def test_fitting_the_head_first_starts_from_a_head_that_knows(
+    frozen_run: Run, dataset: Dataset, cache: Path, tmp_path: Path
 ) -> None:
-    runs = [
-        train_with(
-            [
-                *CPU,
-                *NO_LOGGER,
-                "experiment=finetune",
-                "model.image.size=32",
-                "trainer.max_epochs=1",
-                "trainer.limit_train_batches=1",
-                "data.batch_size=8",
-                f"data.csv={dataset.csv}",
-                f"paths.output_dir={tmp_path / name}",
-                f"paths.cache_dir={tmp_path / 'cache'}",
-            ]
-        )
-        for name in ("cold", "warm")
-    ]
-    assert same_weights(*runs)
-    assert runs[0].metrics["validation/top1"] > 0.5
+    run = train_with(
+        [
+            *CPU,
+            *NO_LOGGER,
+            "experiment=finetune",
+            f"model.image.size={frozen_run.preprocess.size}",  # whose features are in the cache
+            "optimizer.lr=1e-8",
+            "trainer.max_epochs=1",
+            "trainer.limit_train_batches=1",
+            "data.batch_size=2",
+            f"data.csv={dataset.csv}",
+            f"paths.output_dir={tmp_path / 'run'}",
+            f"paths.cache_dir={cache}",
+        ]
+    )
+    assert run.status == "done"
+    assert run.metrics["validation/top1"] == 1.0
 
 
 # Going on
@@ -170,6 +181,7 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been_stopped(
         go("+callbacks.stop={_target_: pictures.Interrupting, epoch: 1}")
     stopped = read_run(tmp_path / "run")
     assert (stopped.status, stopped.best_epoch) == ("stopped", 0)
+    assert torch.load(stopped.path / LAST_CHECKPOINT, weights_only=True)["global_step"] == 4
     assert load_file(stopped.path / BEST_WEIGHTS)
     run = go("ckpt_path=last")
     assert (run.status, run.best_epoch) == ("done", tiny_run.best_epoch)
@@ -192,20 +204,23 @@ def test_ctrl_c_stops_with_130_and_whole_files_and_the_run_goes_on(
 ) -> None:
     out = tmp_path / "run"
     train = [sys.executable, "-m", "kennel", "train", *words(dataset, out)]
-    with subprocess.Popen(
+    process = subprocess.Popen(
         [*train, "trainer.max_epochs=10000"],
         cwd=tmp_path,
         stderr=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-    ) as process:
-        until_s = time.monotonic() + 60
+    )
+    try:
+        until_s = time.monotonic() + 120
         while not (out / LAST_CHECKPOINT).exists():
-            assert process.poll() is None, process.communicate()
+            assert process.poll() is None
             assert time.monotonic() < until_s
             time.sleep(0.05)
         process.send_signal(signal.SIGINT)
         said, complained = process.communicate(timeout=60)
+    finally:
+        process.kill()
     assert process.returncode == 130, complained
     assert "Traceback" not in complained
     assert said == ""
@@ -213,12 +228,11 @@ def test_ctrl_c_stops_with_130_and_whole_files_and_the_run_goes_on(
     assert stopped.status == "stopped"
     assert stopped.best_checkpoint == BEST_WEIGHTS
     assert load_file(out / BEST_WEIGHTS)
-    epoch = torch.load(out / LAST_CHECKPOINT, weights_only=True)["epoch"]
     assert not list(out.rglob(".*.part"))
-    more = ("ckpt_path=last", f"trainer.max_epochs={epoch + 2}")
-    run = train_with(words(dataset, out, *more))
-    assert run.status == "done"
-    assert torch.load(out / LAST_CHECKPOINT, weights_only=True)["epoch"] == epoch + 1
+    steps = torch.load(out / LAST_CHECKPOINT, weights_only=True)["global_step"]
+    more = ("ckpt_path=last", f"trainer.max_epochs={steps // 4 + 1}")
+    assert train_with(words(dataset, out, *more)).status == "done"
+    assert torch.load(out / LAST_CHECKPOINT, weights_only=True)["global_step"] == steps + 4
 
 
 # What goes wrong
@@ -236,7 +250,7 @@ def test_a_validation_loss_that_is_no_number_is_said_in_words(
     dataset: Dataset, tmp_path: Path
 ) -> None:
     out = tmp_path / "run"
-    with pytest.raises(RunError, match="validation/loss became (nan|inf) in epoch 0"):
+    with pytest.raises(RunError, match=r"validation/loss became (nan|inf) in epoch 0"):
         train_with(words(dataset, out, "optimizer.lr=1e30", "trainer.limit_train_batches=1"))
     assert read_run(out).status == "failed"
     assert read_run(out).best_checkpoint is None
@@ -262,7 +276,6 @@ def test_a_validation_loss_that_is_no_number_is_said_in_words(
         (("callbacks.best_weights.monitor=train/loss",), "train/loss", 2),
         (("callbacks.best_weights.mode=least",), "least", 2),
         (("trainer.max_epochs=-1",), "max_epochs is -1", 2),
-        (("trainer.accelerator=tpu",), "TPU", 1),
         (("ckpt_path=nowhere.ckpt",), "nowhere.ckpt", 1),
         (("data.photos=here",), "data.csv and data.photos", 2),
     ],
@@ -375,7 +388,6 @@ def test_two_processes_on_one_machine_make_one_run(dataset: Dataset, tmp_path: P
         text=True,
         timeout=120,
         check=False,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["status"] == "done"

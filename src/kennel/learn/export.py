@@ -19,6 +19,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from safetensors import SafetensorError
 from safetensors.torch import load_file
+from yaml import YAMLError  # type: ignore[import-untyped]
 
 from kennel.bundle import (
     BUNDLE_JSON,
@@ -37,7 +38,7 @@ from kennel.bundle import (
 from kennel.calibration import energy, fit_temperature, refusal_threshold
 from kennel.card import CARD, headline, write_card
 from kennel.dataset import Dataset, read_dataset
-from kennel.errors import BundleError, DatasetError, ParityError, RunError
+from kennel.errors import BundleError, DatasetError, ParityError, RunError, UsageError
 from kennel.evaluate import SplitReport, evaluate_split
 from kennel.images import describe, read_photo
 from kennel.infer import OnnxFunction
@@ -97,6 +98,8 @@ def export(
     """
     model = load_model(run)
     dataset = _dataset_of(run)
+    if to is not None and _occupied(to) and not (to / BUNDLE_JSON).is_file():
+        raise _holds_something_else(to)
     home = to.parent if to is not None else bundles
     home.mkdir(parents=True, exist_ok=True)
     with _staging(home) as stage:
@@ -121,7 +124,7 @@ def export(
         )
         bundle = _describe(run, stage, parity, validation)
         target = to if to is not None else bundles / bundle.bundle_id
-        if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        if _occupied(target):
             return _already_there(target, bundle.bundle_id)
         write_card(bundle)
         files = {name: _entry(stage / name) for name in (MODEL_ONNX, CARD)}
@@ -148,9 +151,10 @@ def load_model(run: Run) -> Model:
     try:
         config = OmegaConf.load(run.path / CONFIG_YAML)
         settings = read_own(config.model, at="model")
-    except (OSError, OmegaConfBaseException) as error:
+    except (OSError, OmegaConfBaseException, YAMLError, UsageError) as error:
+        reason = str(error).splitlines()[0].rstrip(".")
         raise RunError(
-            f"{run.path / CONFIG_YAML} cannot be read: {error}.", fix="train it again"
+            f"{run.path / CONFIG_YAML} cannot be read: {reason}.", fix="train it again"
         ) from error
     if hasattr(settings, "pretrained"):
         settings = replace(settings, pretrained=False)  # the run's own weights follow
@@ -276,10 +280,26 @@ def _metadata(run: Run) -> dict[str, str]:
 
 def _already_there(target: Path, bundle_id: str) -> Bundle:
     if (target / BUNDLE_JSON).is_file():
-        found = read_bundle(target)
+        try:
+            found = read_bundle(target)
+            for name in found.files:
+                found.file(name)
+        except BundleError as error:
+            raise BundleError(
+                f"{target} holds a damaged bundle: {error.message}",
+                fix=f"remove {target}, or name another folder: --to DIR",
+            ) from error
         if found.bundle_id == bundle_id:
             return found
-    raise BundleError(
+    raise _holds_something_else(target)
+
+
+def _occupied(target: Path) -> bool:
+    return target.exists() and (not target.is_dir() or any(target.iterdir()))
+
+
+def _holds_something_else(target: Path) -> BundleError:
+    return BundleError(
         f"{target} already holds something else.", fix="name an empty or a new folder: --to DIR"
     )
 

@@ -159,11 +159,13 @@ class MambaOut:
             )
         try:
             act_layer = get_act_layer(self.act_layer)
-        except KeyError as error:
+        except KeyError:
+            act_layer = None
+        if act_layer is None:
             raise UsageError(
                 f"model.act_layer is {self.act_layer!r}, which timm does not have.",
                 fix="model.act_layer=gelu",
-            ) from error
+            )
         body = TimmMambaOut(
             num_classes=len(labels),
             dims=tuple(self.dims),

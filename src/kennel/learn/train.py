@@ -27,6 +27,7 @@ from kennel.errors import DatasetError, KennelError, RunError, UsageError
 from kennel.learn.callbacks import BestWeights, Speed
 from kennel.learn.features import FeatureData
 from kennel.learn.learner import Learner, balanced_weights, fit_head
+from kennel.learn.memory import keep_freed_memory
 from kennel.learn.models import Model
 from kennel.learn.photos import PhotoData
 from kennel.learn.settings import RecipeSettings, is_own, read_own
@@ -73,6 +74,7 @@ def train(settings: DictConfig, *, count: PhotoCount) -> Run:
     if first:
         _refuse_occupied(out, settings.ckpt_path)
     started_s = time.monotonic()
+    keep_freed_memory()
     L.seed_everything(settings.seed, workers=True, verbose=False)
     new = not out.exists()
     try:
