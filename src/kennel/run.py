@@ -28,7 +28,8 @@ class Run:
             "validation/top1".
         best_checkpoint: weights of that epoch, relative to the run's folder; None before the first
             validation.
-        duration_s: from the first look at the photos to the last epoch.
+        duration_s: from the first look at the photos to the last epoch; of the last part only
+            where the run was gone on with.
         images_per_s: photos the optimiser saw, by the time it took; on frozen features photos
             extracted, by the time that took, and 0 where the cache had them all.
         path: the folder it was read from; no part of the document.

@@ -31,6 +31,8 @@ def run(args: argparse.Namespace) -> int:
     need("hydra", extra="train")
     from kennel.learn.configure import with_settings
 
+    documents: list[dict[str, Any]] = []
+
     def one(settings: Any) -> None:
         need("torch", extra="train")
         with contextlib.redirect_stdout(sys.stderr):
@@ -40,8 +42,7 @@ def run(args: argparse.Namespace) -> int:
         if os.environ.get("LOCAL_RANK", "0") != "0":
             return
         if args.json:
-            document = {**asdict(done), "path": str(done.path)}
-            print(json.dumps(document, default=str))
+            documents.append({**asdict(done), "path": str(done.path)})
             return
         figures = done.metrics
         for name in ("validation/top1", "validation/loss"):
@@ -58,6 +59,8 @@ def run(args: argparse.Namespace) -> int:
         print(f"next: kennel export {done.path}")
 
     with_settings(args.overrides, one)
+    if documents:
+        print(json.dumps(documents if len(documents) > 1 else documents[0]))
     return 0
 
 

@@ -71,6 +71,11 @@ def with_settings(
         state = HydraConfig.get()
         with open_dict(settings):
             if state.mode == RunMode.MULTIRUN:
+                if "ddp" in str(settings.trainer.get("strategy", "")):
+                    raise UsageError(
+                        "-m starts runs in this process, and ddp starts this process again.",
+                        fix="one run a command, or trainer.devices=1 trainer=default",
+                    )
                 settings.paths.output_dir = state.runtime.output_dir
         # Lightning starts the other processes of a DDP run with the words of this one: they need
         # the same folder.

@@ -227,7 +227,10 @@ def _dataset_of(run: Run) -> Dataset:
 def _describe(run: Run, stage: Path, parity: ParityRow, validation: SplitReport) -> Bundle:
     """All of bundle.json but the files."""
     logits, n = validation.logits, len(validation.truth)
-    temperature = fit_temperature(logits, validation.truth)
+    try:
+        temperature = fit_temperature(logits, validation.truth)
+    except ValueError as error:
+        raise RunError(f"{run.path} has learned nothing: {error}.", fix="train it again") from error
     digest = hashlib.sha256(file_sha256(stage / MODEL_ONNX).encode())
     digest.update(json.dumps(asdict(run.preprocess), sort_keys=True).encode())
     side: tuple[str | int, ...] = ("batch", 3, run.preprocess.size, run.preprocess.size)

