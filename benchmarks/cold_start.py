@@ -1,6 +1,6 @@
 """Seconds from typing a command to its end, medians, commands interleaved.
 
-    python benchmarks/cold_start.py bundles/first photo.jpg [--rounds 9]
+python benchmarks/cold_start.py bundles/first photo.jpg [--rounds 9]
 """
 
 from __future__ import annotations

@@ -15,15 +15,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import lightning as L
-import torch
-from torch.utils.data import DataLoader
-from torchvision.transforms import v2
-
-import kennel.learn  # noqa: F401 - makes torchvision importable
 from kennel.dataset import read_dataset
 from kennel.learn.callbacks import Speed
 from kennel.learn.learner import Learner
+from kennel.learn.memory import keep_freed_memory
 from kennel.learn.models import EfficientNetLite0, MambaOut
 from kennel.learn.photos import PhotoData
 from kennel.learn.settings import RecipeSettings
@@ -33,21 +28,31 @@ MODELS = {"mambaout": MambaOut, "efficientnet_lite0": EfficientNetLite0}
 
 
 def main() -> None:
+    # After kennel.learn, which sees to it that torchvision can be imported.
+    import lightning as L
+    import torch
+    from torch.utils.data import DataLoader
+    from torchvision.transforms import v2
+
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("csv", type=Path)
     parser.add_argument("--model", choices=MODELS, default="mambaout")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--batches", type=int, default=10)
+    parser.add_argument("--workers", type=int, default=-1, help="as data.num_workers")
     args = parser.parse_args()
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     warnings.simplefilter("ignore")
     L.seed_everything(0, verbose=False)
+    keep_freed_memory()
 
     dataset = read_dataset(args.csv)
     model = MODELS[args.model]().build(dataset.labels)
     size = model.preprocess.size
     crops = [v2.RandomResizedCrop(size, scale=(0.35, 1.0)), v2.RandomHorizontalFlip()]
-    data = PhotoData(dataset, model.preprocess, batch_size=32, augment=crops)
+    data = PhotoData(
+        dataset, model.preprocess, batch_size=32, num_workers=args.workers, augment=crops
+    )
     files = data.train_dataloader()
     memory = DataLoader([batch for batch, _ in zip(files, range(args.batches), strict=False)],
                         batch_size=None)  # fmt: skip

@@ -12,6 +12,7 @@ from typing import Any
 import lightning as L
 import numpy as np
 import torch
+from lightning.pytorch.accelerators import CPUAccelerator
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 from torchvision.transforms import v2
@@ -120,7 +121,9 @@ class PhotoData(L.LightningDataModule):
         dataset: index and split.
         preprocess: what the network sees.
         batch_size: >= 1.
-        num_workers: processes that read photos; -1 takes one for each usable core, at most 8.
+        num_workers: processes that read photos; -1 takes one for each usable core, at most 8, or
+            none where the processor itself trains: readers take a core from a step that waits for
+            all of them (docs/log.md).
         augment: see PhotoFiles; for training only.
         mix: called as mix(num_classes=K), gives a transform of a batch such as torchvision's MixUp;
             or None.
@@ -143,7 +146,7 @@ class PhotoData(L.LightningDataModule):
         self.training = PhotoFiles(dataset.split("train"), dataset, preprocess, augment=augment)
         self.validation = PhotoFiles(dataset.split("validation"), dataset, preprocess)
         self.batch_size = batch_size
-        self.num_workers = min(usable_cores(), MOST_WORKERS) if num_workers < 0 else num_workers
+        self.num_workers = num_workers
         self.mix = mix(num_classes=len(dataset.labels)) if mix is not None else None
 
     def steps_per_epoch(self, processes: int) -> int:
@@ -186,14 +189,22 @@ class PhotoData(L.LightningDataModule):
         share = self._share(processes)
         return share > 1 and share % self.batch_size == 1
 
+    def _readers(self) -> int:
+        if self.num_workers >= 0:
+            return self.num_workers
+        trainer: Any = self.trainer
+        trains_here = trainer is None or isinstance(trainer.accelerator, CPUAccelerator)
+        return 0 if trains_here else min(usable_cores(), MOST_WORKERS)
+
     def _loader(self, photos: PhotoFiles, **more: Any) -> DataLoader[Any]:
+        readers = self._readers()
         return DataLoader(
             photos,
             batch_size=self.batch_size,
             # Of its own: starting the readers must not shift the random numbers of the training.
             generator=torch.Generator().manual_seed(self.seed),
-            num_workers=self.num_workers,
-            persistent_workers=self.num_workers > 0,
+            num_workers=readers,
+            persistent_workers=readers > 0,
             pin_memory=torch.cuda.is_available(),
             **more,
         )

@@ -31,8 +31,8 @@ class DataSettings:
 
     `csv` is an index that `kennel index` wrote; `photos` a folder, indexed into the run's own
     folder. Neither: drawn pictures. `num_workers` -1 takes a process for each usable core, at most
-    8. `augment` is a list of torchvision transforms on a PIL image; `mix` is MixUp or CutMix on a
-    batch.
+    8, or none where the processor itself trains. `augment` is a list of torchvision transforms on a
+    PIL image; `mix` is MixUp or CutMix on a batch.
     """
 
     csv: str | None = None
