@@ -13,8 +13,7 @@ from torch import nn
 
 from kennel.dataset import Dataset
 from kennel.errors import UsageError
-from kennel.learn.schedule import one_cycle, warmup_cosine
-from kennel.learn.train import total_steps
+from kennel.learn.schedule import one_cycle, total_steps, warmup_cosine
 from kennel.run import Run
 
 pytestmark = pytest.mark.slow

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import math
 
+import lightning as L
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, OneCycleLR
+
+from kennel.errors import UsageError
 
 
 def warmup_cosine(
@@ -72,3 +75,32 @@ def one_cycle(
         div_factor=1 / start,
         final_div_factor=1 / floor,
     )
+
+
+def total_steps(trainer: L.Trainer, steps_per_epoch: int) -> int:
+    """Optimiser steps of the whole run, >= 1.
+
+    Computed here rather than asked of Lightning: `estimated_stepping_batches` builds the loaders,
+    and loses the state that a resumed loader had.
+
+    Args:
+        steps_per_epoch: batches of one epoch in one process, before any limit.
+    Raises:
+        UsageError: the run has no end.
+    """
+    limit = trainer.limit_train_batches  # fast_dev_run and overfit_batches have set it too
+    batches = (
+        min(steps_per_epoch, limit) if isinstance(limit, int) else int(steps_per_epoch * limit)
+    )
+    epochs, most = trainer.max_epochs, trainer.max_steps
+    steps = (
+        None if epochs in (None, -1) else -(-batches // trainer.accumulate_grad_batches) * epochs
+    )
+    if most >= 0:
+        steps = most if steps is None else min(steps, most)
+    if steps is None:
+        raise UsageError(
+            f"the run has no end: trainer.max_epochs is {epochs} and trainer.max_steps {most}.",
+            fix="trainer.max_epochs=10",
+        )
+    return max(steps, 1)

@@ -30,15 +30,19 @@ from kennel.learn.learner import Learner, balanced_weights, fit_head
 from kennel.learn.memory import keep_freed_memory
 from kennel.learn.models import Model
 from kennel.learn.photos import PhotoData
+from kennel.learn.resume import (
+    checkpoint_to_resume,
+    refuse_occupied,
+    refuse_other_network,
+    refuse_other_photos,
+)
+from kennel.learn.schedule import total_steps
 from kennel.learn.settings import RecipeSettings, is_own, read_own
 from kennel.machine import git_state, hardware, utc_now, versions
 from kennel.run import (
     BEST_WEIGHTS,
     CONFIG_YAML,
-    LAST_CHECKPOINT,
-    RUN_JSON,
     Run,
-    read_run,
     write_run,
 )
 
@@ -70,9 +74,9 @@ def train(settings: DictConfig, *, count: PhotoCount) -> Run:
     """
     out = Path(settings.paths.output_dir)
     first = not getattr(rank_zero_only, "rank", 0)  # of the processes of a DDP run
-    resume = _checkpoint_to_resume(settings.ckpt_path, out)
+    resume = checkpoint_to_resume(settings.ckpt_path, out)
     if first:
-        _refuse_occupied(out, settings.ckpt_path)
+        refuse_occupied(out, settings.ckpt_path)
     started_s = time.monotonic()
     keep_freed_memory()
     L.seed_everything(settings.seed, workers=True, verbose=False)
@@ -82,11 +86,11 @@ def train(settings: DictConfig, *, count: PhotoCount) -> Run:
         trainer = _trainer(settings)
         dataset = _open_dataset(settings, out, count)
         if resume is not None:
-            _refuse_other_photos(resume, dataset)
+            refuse_other_photos(resume, dataset)
         model: Model = _instantiate(settings.model, "model").build(dataset.labels)
         data, learner = _lesson(settings, trainer, dataset, model, count)
         if resume is not None:
-            _refuse_other_network(resume, learner)
+            refuse_other_network(resume, learner)
         if first:
             _write_config(settings, out)
     except BaseException:
@@ -311,35 +315,6 @@ def _lesson(
     return data, learner
 
 
-def total_steps(trainer: L.Trainer, steps_per_epoch: int) -> int:
-    """Optimiser steps of the whole run, >= 1.
-
-    Computed here rather than asked of Lightning: `estimated_stepping_batches` builds the loaders,
-    and loses the state that a resumed loader had.
-
-    Args:
-        steps_per_epoch: batches of one epoch in one process, before any limit.
-    Raises:
-        UsageError: the run has no end.
-    """
-    limit = trainer.limit_train_batches  # fast_dev_run and overfit_batches have set it too
-    batches = (
-        min(steps_per_epoch, limit) if isinstance(limit, int) else int(steps_per_epoch * limit)
-    )
-    epochs, most = trainer.max_epochs, trainer.max_steps
-    steps = (
-        None if epochs in (None, -1) else -(-batches // trainer.accumulate_grad_batches) * epochs
-    )
-    if most >= 0:
-        steps = most if steps is None else min(steps, most)
-    if steps is None:
-        raise UsageError(
-            f"the run has no end: trainer.max_epochs is {epochs} and trainer.max_steps {most}.",
-            fix="trainer.max_epochs=10",
-        )
-    return max(steps, 1)
-
-
 def _trainer(settings: DictConfig) -> L.Trainer:
     loggers = [
         _instantiate(node, f"logger.{k}") for k, node in settings.logger.items() if node is not None
@@ -392,45 +367,6 @@ def _instantiate(node: Any, at: str, **more: Any) -> Any:
         ) from error
 
 
-def _checkpoint_to_resume(ckpt_path: str | None, out: Path) -> Path | None:
-    if ckpt_path is None:
-        return None
-    path = out / LAST_CHECKPOINT if ckpt_path == "last" else Path(ckpt_path)
-    if not path.is_file():
-        if ckpt_path == "last":
-            log.warning("%s has no checkpoint yet: starting", out)
-            return None
-        raise RunError(
-            f"{path} does not exist.",
-            fix="ckpt_path=last, or the path of a checkpoint that kennel wrote",
-        )
-    try:
-        _read_checkpoint(path)
-    except Exception as error:  # torch, zipfile and pickle each raise their own on a torn file
-        raise RunError(
-            f"{path} cannot be read: {type(error).__name__}.",
-            fix="leave ckpt_path out and choose another paths.output_dir",
-        ) from error
-    return path
-
-
-def _read_checkpoint(path: Path) -> dict[str, Any]:
-    checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    return checkpoint
-
-
-def _refuse_occupied(out: Path, ckpt_path: str | None) -> None:
-    going_on = ckpt_path == "last" or (
-        ckpt_path is not None and Path(ckpt_path).resolve().is_relative_to(out.resolve())
-    )
-    if (out / RUN_JSON).exists() and not going_on:
-        raise RunError(
-            f"{out} already holds a run.",
-            fix="choose another paths.output_dir, or go on with it: ckpt_path=last "
-            f"paths.output_dir={out}",
-        )
-
-
 def _make_folder(out: Path) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -439,30 +375,6 @@ def _make_folder(out: Path) -> None:
     except OSError as error:
         raise RunError(
             f"{out} cannot be written: {error.strerror}.", fix="choose another paths.output_dir"
-        ) from error
-
-
-def _refuse_other_photos(checkpoint: Path, dataset: Dataset) -> None:
-    home = checkpoint.parent.parent
-    if not (home / RUN_JSON).is_file():
-        return
-    run = read_run(home)
-    if run.dataset_id != dataset.dataset_id:
-        raise RunError(
-            f"{checkpoint} was trained on other photos than those of {dataset.csv}.",
-            fix=f"data.csv={run.dataset_csv} as it was then, or a new run with another "
-            "paths.output_dir",
-        )
-
-
-def _refuse_other_network(path: Path, learner: Learner) -> None:
-    try:
-        learner.load_state_dict(_read_checkpoint(path)["state_dict"])
-    except (RuntimeError, KeyError, TypeError) as error:
-        lines = [line.strip() for line in str(error).splitlines()] or [type(error).__name__]
-        raise RunError(
-            f"{path} does not fit the network of these settings: {lines[-1].rstrip('.')}.",
-            fix="name the settings of the run it comes from; its config.yaml has them",
         ) from error
 
 
