@@ -378,6 +378,15 @@ def test_an_annotated_picture_is_never_written_over_the_photo(
         assert {path: path.read_bytes() for path in folder.iterdir()} == before
 
 
+def test_photos_of_the_same_name_get_a_picture_each(
+    bundle: Bundle, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [str(photos / colour / "0.png") for colour in ("red", "green")]
+    to = tmp_path / "answers"
+    assert outcome(["predict", str(bundle.path), *words, "--to", str(to)], capsys)[0] == 0
+    assert sorted(path.name for path in to.iterdir()) == ["0-2.png", "0.png"]
+
+
 # evaluate, as far as it is the door's
 
 

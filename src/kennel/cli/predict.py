@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
     from kennel.machine import usable_cores
 
     bundle = read_bundle(args.bundle)
-    places = dict(_photos(args.paths))
+    places = _apart(dict(_photos(args.paths)))
     classifier = OnnxClassifier(bundle)
     rows: list[dict[str, Any]] = []
     failed = 0
@@ -99,6 +100,21 @@ def _photos(paths: list[Path]) -> Iterator[tuple[Path, Path]]:
             yield path, Path(path.name)
 
 
+def _apart(places: dict[Path, Path]) -> dict[Path, Path]:
+    """The same with a picture of its own for each photo: a name that is taken gets a number."""
+    taken: set[Path] = set()
+    apart = {}
+    for path, place in places.items():
+        picture = place.with_suffix(".png")
+        for number in count(2):
+            if picture not in taken:
+                break
+            picture = place.with_name(f"{place.stem}-{number}.png")
+        taken.add(picture)
+        apart[path] = picture
+    return apart
+
+
 def _row(path: Path, said: Answer, bundle: Bundle) -> dict[str, Any]:
     return {
         "path": str(path),
@@ -121,7 +137,6 @@ def _write_annotated(path: Path, target: Path, logits: Any, bundle: Bundle) -> N
     from kennel.images import open_photo
     from kennel.infer import answer
 
-    target = target.with_suffix(".png")
     if target.exists() and target.samefile(path):
         raise UsageError(f"--to would write over {path}.", fix="name another folder")
     said = answer(logits, bundle, top=3)
