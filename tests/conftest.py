@@ -1,11 +1,15 @@
-"""What many tests share: a few photos."""
+"""What many tests share: a few photos, and a Ctrl-C that is heard."""
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
 from bundles import coloured_photos
+
+# A shell that starts the tests in the background has them, and all that they start, ignore Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
