@@ -145,6 +145,16 @@ def test_processes_that_read_photos_do_not_change_the_numbers(
     assert same_weights(run, tiny_run)
 
 
+@pytest.mark.parametrize("debug", ["fdr", "limit", "overfit", "profiler"])
+def test_every_debugging_run_comes_to_its_end_on_few_photos(
+    debug: str, dataset: Dataset, tmp_path: Path
+) -> None:
+    words_of_it = [f"data.csv={dataset.csv}", f"paths.output_dir={tmp_path / debug}"]
+    run = train_with([*TINY, "logger=csv", f"debug={debug}", *words_of_it])
+    assert run.status == "done"
+    assert (run.path / "fit-profile.txt").exists() == (debug == "profiler")
+
+
 def test_fitting_the_head_first_starts_from_a_head_that_knows(
     frozen_run: Run, dataset: Dataset, cache: Path, tmp_path: Path
 ) -> None:
