@@ -148,8 +148,8 @@ class Graph(Callback):
     """Shows the network in TensorBoard's GRAPHS view, traced for one photo."""
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        boards = [logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]
-        if not boards or not trainer.is_global_zero:
+        boards = _boards(trainer)
+        if not boards:
             return
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
         size = data.training.preprocess.size
@@ -163,9 +163,16 @@ class Pictures(Callback):
     """Shows in TensorBoard what training sees: sixteen photos as the network gets them."""
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        boards = [logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]
+        boards = _boards(trainer)
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
-        if boards and trainer.is_global_zero:
+        if boards:
             pictures = data.pictures(PICTURES)
             for board in boards:
                 board.experiment.add_images("train/photos", pictures, dataformats="NHWC")
+
+
+def _boards(trainer: L.Trainer) -> list[TensorBoardLogger]:
+    """Where pictures can be shown; nowhere in all but the first process of a run."""
+    if not trainer.is_global_zero:
+        return []
+    return [logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]
