@@ -24,6 +24,7 @@ SPLIT_FOLDERS = {
 }
 
 SAMPLE_JSON = "sample.json"  # what `kennel sample` leaves beside its folders
+SOURCE_JSON = "source.json"  # what `kennel fetch` leaves there
 
 Parts = tuple[str, ...]  # a path below the folder of photos
 
@@ -55,8 +56,8 @@ class Found:
         presplit: whether train, validation or test stand above the labels.
         skipped: what looks like a photo and cannot be used.
         warnings: folders that may be read otherwise than they were meant.
-        passed_over: hidden files and folders, and files whose suffix is no photo's; the sample.json
-            that `kennel sample` leaves is not worth a word.
+        passed_over: hidden files and folders, and files whose suffix is no photo's; what
+            `kennel sample` and `kennel fetch` leave is not worth a word.
     """
 
     root: Path
@@ -133,7 +134,7 @@ class _Walk:
                 self.folders.append(parts)
                 self.enter(parts, above | {identity})
         elif path.suffix.lower() not in PHOTO_SUFFIXES:
-            self.passed_over += parts != (SAMPLE_JSON,)
+            self.passed_over += parts not in ((SAMPLE_JSON,), (SOURCE_JSON,))
         elif not _writable(name):
             self.skip(parts, "its name has control characters or is not UTF-8")
         else:
