@@ -212,6 +212,7 @@ def test_others_may_read_what_is_fetched_as_they_may_what_is_made(
         (b"no archive", "no archive"),
         (tarred({}, "gz", link("a/1.jpg", "../../out.jpg")), "no photos, but 1 links"),
     ],
+    ids=["out", "out later", "no photo", "one name twice", "cut off", "no archive", "a link"],
 )
 def test_an_archive_that_is_refused_leaves_nothing_beside_its_cache(
     server: Server, desk: Desk, archive: bytes, said: str
