@@ -17,8 +17,8 @@ from kennel.confusion import (
     order_by_similarity,
     shade,
 )
-from kennel.dataset import Skipped
 from kennel.evaluate import SplitReport
+from kennel.folders import Skipped
 from kennel.look import PAPER, contrast, rgb, text_on
 from kennel.metrics import measure
 

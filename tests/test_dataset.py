@@ -16,8 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from kennel.dataset import Dataset, Indexed, index_photos, read_dataset
+from kennel.dataset import Dataset, read_dataset
 from kennel.errors import DatasetError, KennelError, UsageError
+from kennel.index import Indexed, index_photos
 from kennel.splits import SPLITS, group_of, split_of
 
 AS_ROOT = os.geteuid() == 0

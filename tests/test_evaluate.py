@@ -13,9 +13,10 @@ import pytest
 from PIL import Image
 
 from kennel.bundle import Preprocess
-from kennel.dataset import Dataset, Photo, Skipped
+from kennel.dataset import Dataset, Photo
 from kennel.errors import DatasetError, KennelError, PhotoError
 from kennel.evaluate import AHEAD, classify_files, evaluate_split
+from kennel.folders import Skipped
 from kennel.images import read_photo
 
 PREPROCESS = Preprocess(size=8, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0), resize="squash")

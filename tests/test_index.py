@@ -62,7 +62,7 @@ def test_skipped_photos_and_warnings_are_named(
     assert main(["index", "photos"]) == 0
     out = capsys.readouterr().out
     assert "  Boxer/torn.jpg: " in out
-    assert "1 of them copies" in out
+    assert "41 files, which show 40 distinct pictures\n" in out
     assert "warning" in out
     assert "Boxer/again.png" in out
 

@@ -23,10 +23,12 @@ import numpy as np
 import numpy.typing as npt
 
 from kennel.bundle import Preprocess
-from kennel.dataset import SPLITS, Dataset, Photo, Skipped
+from kennel.dataset import Dataset, Photo
 from kennel.errors import DatasetError, KennelError, PhotoError
+from kennel.folders import Skipped
 from kennel.images import read_photo
 from kennel.metrics import Figures, measure
+from kennel.splits import SPLITS
 
 Float32 = npt.NDArray[np.float32]
 Int64 = npt.NDArray[np.int64]

@@ -1,8 +1,8 @@
 """`kennel index PHOTOS`: lists and splits a folder of photos; writes dataset.csv and dataset.json.
 
 A folder a label; or train, validation and test above the labels. Photos are neither moved nor
-copied. The split of a photo depends on its bytes, the seed and the fractions only, so adding photos
-never moves old ones.
+copied. Photos that show one picture (copied, resized, cropped a little, mirrored) share a split,
+and adding photos moves no old one.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ import argparse
 import json
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from kennel.dataset import Dataset, Indexed
+    from kennel.dataset import Dataset
+    from kennel.index import Indexed
 
 EXAMPLE = "kennel index photos --to data/dataset.csv"
 COLUMN = 12  # where the facts begin
@@ -38,35 +39,69 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seed", metavar="N", type=int, default=0, help="another seed, another split (default: 0)"
     )
+    parser.add_argument(
+        "--split-by",
+        choices=["content", "stratified"],
+        default="content",
+        help="content: a photo's split depends on nothing else, in any index; stratified: every "
+        "label has its exact shares, and photos that the index at --to has stay where they are "
+        "(default: content)",
+    )
+    parser.add_argument(
+        "--group-by",
+        metavar="REGEX",
+        help="photos in whose paths it finds the same share a split, such as those of one dog: "
+        r"'(\w+)_\d+\.jpg$' for Beagle/rex_01.jpg, Beagle/rex_02.jpg",
+    )
+    parser.add_argument(
+        "--folds",
+        metavar="K",
+        type=int,
+        help="writes K indexes, dataset.fold1.csv and so on, for cross-validation: one test split, "
+        "and every other photo is a validation photo in one of them",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     from kennel.cli.progress import Counter
-    from kennel.dataset import index_photos
+    from kennel.index import index_folds, index_photos
     from kennel.splits import FRACTIONS
 
-    counter = Counter(0, "photos read")
+    read, compared = Counter(0, "photos read"), Counter(0, "photos compared")
 
     def found(photos: int) -> None:
-        counter.total = photos
+        read.total = photos
 
-    indexed = index_photos(
-        args.photos,
-        to=args.to,
-        fractions=FRACTIONS if args.fractions is None else _fractions(args.fractions),
-        seed=args.seed,
-        project=Path.cwd(),
-        on_found=found,
-        on_photo=counter.tick,
-    )
-    counter.close()
-    warnings = list(indexed.warnings)
+    def comparing(done: int, total: int) -> None:
+        if not compared.total:
+            read.close()
+        compared.total = total
+        compared.reach(done)
+
+    options: dict[str, Any] = {
+        "to": args.to,
+        "fractions": FRACTIONS if args.fractions is None else _fractions(args.fractions),
+        "seed": args.seed,
+        "split_by": args.split_by,
+        "group_by": args.group_by,
+        "project": Path.cwd(),
+        "on_found": found,
+        "on_photo": read.tick,
+        "on_compared": comparing,
+    }
+    if args.folds is None:
+        every = [index_photos(args.photos, **options)]
+    else:
+        every = list(index_folds(args.photos, folds=args.folds, **options))
+    (compared if compared.total else read).close()
+    indexed, warnings = every[0], list(dict.fromkeys(w for one in every for w in one.warnings))
     if args.fractions is not None and indexed.dataset.fractions is None:
         warnings.append("the photos came split, so --fractions went unused")
+    files = [one.dataset.csv for one in every]
     if args.json:
-        print(json.dumps(_document(indexed, warnings), indent=2))
+        print(json.dumps(_document(indexed, warnings) | {"files": list(map(str, files))}, indent=2))
     else:
-        print("\n".join(_lines(indexed, warnings)))
+        print("\n".join(_lines(indexed, warnings, files)))
     return 0
 
 
@@ -89,6 +124,7 @@ def _document(indexed: Indexed, warnings: list[str]) -> dict[str, object]:
         "dataset_id": dataset.dataset_id,
         "photos": len(dataset.photos),
         "distinct": len(dataset.photos) - indexed.copies,
+        "pictures": indexed.pictures,
         "labels": dataset.labels,
         "counts": dataset.counts,
         "skipped": [{"path": each.path, "reason": each.reason} for each in indexed.skipped],
@@ -97,11 +133,10 @@ def _document(indexed: Indexed, warnings: list[str]) -> dict[str, object]:
     }
 
 
-def _lines(indexed: Indexed, warnings: list[str]) -> list[str]:
+def _lines(indexed: Indexed, warnings: list[str], files: list[Path]) -> list[str]:
     dataset = indexed.dataset
-    copies = f", {indexed.copies:,} of them copies" if indexed.copies else ", all distinct"
     lines = [
-        _fact("photos", f"{len(dataset.photos):,}{copies}"),
+        *_photos(indexed),
         _fact("labels", f"{len(dataset.labels):,}"),
         _fact("split", _rule(dataset)),
         "",
@@ -114,16 +149,34 @@ def _lines(indexed: Indexed, warnings: list[str]) -> list[str]:
     if indexed.passed_over:
         lines.append(_fact("passed over", f"{indexed.passed_over:,} hidden or not photos"))
     lines += [_fact("warning", f"{warning}.") for warning in warnings]
-    lines.append(_fact("wrote", f"{dataset.csv} {dataset.csv.with_suffix('.json')}"))
-    lines.append(f"next: kennel train {shlex.quote(f'data.csv={dataset.csv}')}")
+    for file in files:
+        lines.append(_fact("wrote", f"{file} {file.with_suffix('.json')}"))
+    csvs = ",".join(map(str, files))
+    several = "-m " if len(files) > 1 else ""
+    lines.append(f"next: kennel train {several}{shlex.quote(f'data.csv={csvs}')}")
     return lines
+
+
+def _photos(indexed: Indexed) -> list[str]:
+    """How many files, and how many pictures they are of: the second is what there is to learn."""
+    files, distinct = len(indexed.dataset.photos), len(indexed.dataset.photos) - indexed.copies
+    if indexed.pictures == files:
+        return [_fact("photos", f"{files:,}, all distinct")]
+    near = "" if indexed.pictures == distinct else f" ({distinct:,} different files)"
+    line = _fact(
+        "photos", f"{files:,} files, which show {indexed.pictures:,} distinct pictures{near}"
+    )
+    return [line, _fact("", "copies share a split: they teach and prove nothing new")]
 
 
 def _rule(dataset: Dataset) -> str:
     if dataset.fractions is None:
         return "as the folders say"
-    shares = " ".join(f"{share:g}" for share in dataset.fractions)
-    return f"by content, {shares}, seed {dataset.seed}"
+    shares = " ".join(f"{share:.4g}" for share in dataset.fractions)
+    rule = {"content": "by content", "stratified": "stratified"}[dataset.split_by]
+    fold = f", fold {dataset.fold[0]} of {dataset.fold[1]}" if dataset.fold else ""
+    grouped = f", grouped by {dataset.group_by}" if dataset.group_by else ""
+    return f"{rule}, {shares}, seed {dataset.seed}{fold}{grouped}"
 
 
 def _table(dataset: Dataset) -> list[str]:

@@ -26,10 +26,14 @@ class Counter:
 
     def tick(self, _: object = None) -> None:
         """One more is done."""
+        self.reach(self.done + 1)
+
+    def reach(self, done: int) -> None:
+        """So many are done."""
         now = time.monotonic()
         if not self.done:
             self._started_s = now
-        self.done += 1
+        self.done = done
         if self._live and now - self._drawn_s >= REDRAW_EVERY_S:
             self._drawn_s = now
             rate = self.done / max(now - self._started_s, REDRAW_EVERY_S)
