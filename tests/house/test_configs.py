@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 from hydra import compose, initialize_config_module
@@ -106,6 +107,7 @@ def test_settings_and_their_kinds_agree_key_by_key() -> None:
     kinds = {
         "data": settings.DataSettings,
         "data.sample": settings.SampleSettings,
+        "data.cache": settings.CacheSettings,
         "recipe": settings.RecipeSettings,
         "paths": settings.PathsSettings,
         "": settings.TrainSettings,
@@ -126,6 +128,7 @@ def test_settings_and_their_kinds_agree_key_by_key() -> None:
         ("data.bach_size=8", "bach_size"),
         ("+data.bach_size=8", "data.bach_size"),
         ("+data.sample.breeds=3", "data.sample.breeds"),
+        ("+data.cache.gib=3", "data.cache.gib"),
         ("+recipe.temperature=2", "recipe.temperature"),
         ("+paths.log_dir=x", "paths.log_dir"),
         ("trainer.max_epoch=3", "max_epoch"),
@@ -148,9 +151,15 @@ def test_a_key_that_does_not_exist_is_refused_by_name(word: str, path: str) -> N
         (["model.image.size=large"], "model.image.size"),
         (["model.pretrained=perhaps"], "model.pretrained"),
         (["model=mambaout", "model.dims=[6,twelve]"], "model.dims[1]"),
+        (["+data.augment.0.size=224"], "data.augment[0].size"),
+        (["data.augment.0.scale=[0.5,most]"], "data.augment[0].scale[1]"),
+        (["data.augment.0.scale=[0.5,1.5]"], "data.augment[0]"),
+        (["+data.augment.1.p=2"], "data.augment[1]"),
+        (["data=randaugment", "data.augment.2.magnitude=31"], "data.augment[2]"),
+        (["data=randaugment", "data.augment.3.contrast=-1"], "data.augment[3]"),
     ],
 )
-def test_a_key_or_kind_that_a_network_does_not_have_is_refused_with_its_path(
+def test_a_key_or_value_that_a_part_of_ours_cannot_have_is_refused_with_its_path(
     words: list[str], path: str
 ) -> None:
     assert f"setting {path}: " in refused(*words)
@@ -164,6 +173,9 @@ def test_a_key_or_kind_that_a_network_does_not_have_is_refused_with_its_path(
         ("data.batch_size=many", "data.batch_size"),
         ("data.sample.labels=[1]", "data.sample.labels"),
         ("data.fractions=[0.7,most]", "data.fractions[1]"),
+        ("data.cache.max_gib=much", "data.cache.max_gib"),
+        ("data.cache.max_gib=-1", "data.cache.max_gib"),
+        ("data.room=0.5", "data.room"),
         ("recipe.frozen=perhaps", "recipe.frozen"),
         ("recipe.l2=much", "recipe.l2"),
         ("data=3", "data"),
@@ -315,10 +327,16 @@ def make(at: str, node: DictConfig) -> Any:
     """Instantiates a part for real, and uses what is only half made."""
     import torch
     from hydra.utils import instantiate
-    from PIL import Image
 
+    from kennel.learn.augment import Augmentation, Draw
     from kennel.learn.settings import is_own, read_own
 
+    if at.startswith("data.augment."):
+        part = read_own(node, at=at)
+        assert isinstance(part, Augmentation)
+        seeds, sizes = np.arange(2), np.array([[40, 30], [30, 40]])
+        photos = torch.full((2, 3, 32, 32), 100, dtype=torch.uint8)
+        return part.vary(photos, Draw(seeds, sizes, 32, (128, 128, 128))).shape
     if is_own(node):
         if str(node._target_).endswith(".Timm"):  # the only one that would ask the Hub
             node.pretrained = False
@@ -336,10 +354,6 @@ def make(at: str, node: DictConfig) -> Any:
         photos, truth = made(num_classes=3)(torch.rand(4, 3, 8, 8), torch.tensor([0, 1, 2, 0]))
         assert truth.shape == (4, 3)
         return photos.shape
-    if at.startswith("data.augment."):
-        picture = made(Image.new("RGB", (40, 30), (200, 100, 50)))
-        assert isinstance(picture, Image.Image)
-        return picture.size
     return made
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 # Test processes with as many threads each as there are cores wait for each other most of the time.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-WITHOUT_TORCH = ("conftest.py", "test_settings.py")
+WITHOUT_TORCH = ("conftest.py", "test_canvas.py", "test_settings.py")
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
@@ -43,12 +43,13 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def tiny_run(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A small network from random weights, two epochs, with all loggers."""
-    from pictures import TINY, train_with
+def tiny_run(dataset: Dataset, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A small network from random weights, two epochs, with all loggers, from the cache."""
+    from pictures import TINY, cached, train_with
 
     out = tmp_path_factory.mktemp("runs") / "tiny"
-    return train_with([*TINY, f"data.csv={dataset.csv}", f"paths.output_dir={out}"])
+    words = [*TINY, *cached(cache), f"data.csv={dataset.csv}", f"paths.output_dir={out}"]
+    return train_with(words)
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,8 @@ import numpy as np
 from lightning.pytorch.callbacks import Callback
 from PIL import Image, ImageDraw
 
-from kennel.dataset import Dataset, index_photos
+from kennel.dataset import Dataset
+from kennel.index import index_photos
 from kennel.run import Run
 
 COLOURS = {"Beagle": (190, 60, 50), "Boxer": (60, 170, 70), "Poodle": (60, 80, 190)}
@@ -31,9 +32,15 @@ TINY = (
     "model.image.size=32",
     "data.batch_size=8",
     "trainer.max_epochs=2",
+    "data.cache=null",
 )
 FROZEN = (*CPU, "experiment=quick", "model.image.size=64", "trainer.max_epochs=3")
 NO_LOGGER = ("logger=none",)
+
+
+def cached(cache: Path) -> tuple[str, ...]:
+    """What is added to TINY for a run that decodes its photos into a cache."""
+    return ("data.cache={max_gib: 1}", f"paths.cache_dir={cache}")
 
 
 def draw_photos(folder: Path) -> Path:

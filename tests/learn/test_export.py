@@ -207,12 +207,28 @@ def test_an_index_that_changed_is_refused(tiny_run: Run, tmp_path: Path) -> None
     other = draw_dataset(tmp_path)
     photo = other.file(other.split("train")[0])
     photo.unlink()
-    from kennel.dataset import index_photos
+    from kennel.index import index_photos
 
     index_photos(other.photos_dir, to=other.csv)
     with pytest.raises(DatasetError, match="its dataset_id differs"):
         export(replace(tiny_run, dataset_csv=str(other.csv)), to=tmp_path / "bundle")
     assert "bundle" not in left_in(tmp_path)
+
+
+def test_a_run_whose_index_lies_elsewhere_is_exported_with_the_one_that_is_named(
+    tiny_run: Run, bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    moved = Path(shutil.copytree(tiny_run.path, tmp_path / "run"))
+    document = json.loads((moved / "run.json").read_text(encoding="utf-8"))
+    document["dataset_csv"] = "/elsewhere/dataset.csv"
+    (moved / "run.json").write_text(json.dumps(document), encoding="utf-8")
+    words = ["export", str(moved), "--to", str(tmp_path / "bundle"), "--json"]
+    assert main(words) == 1
+    said = capsys.readouterr().err
+    assert "/elsewhere/dataset.csv, is not on this machine" in said
+    assert "--data" in said
+    assert main([*words, "--data", tiny_run.dataset_csv]) == 0
+    assert json.loads(capsys.readouterr().out)["parity"]["label_flips"] == 0
 
 
 # Through the doors

@@ -10,14 +10,15 @@ import pytest
 import torch
 from pictures import NOTICING, TINY, Noticing, train_with
 from torch.nn import functional as F
-from torchvision.transforms import v2
 
 from kennel.bundle import Preprocess
 from kennel.dataset import Dataset
-from kennel.images import read_photo
+from kennel.errors import UsageError
+from kennel.images import normalise, read_photo
+from kennel.learn.augment import ColorJitter, RandomHorizontalFlip, RandomResizedCrop
 from kennel.learn.learner import Learner, balanced_weights
 from kennel.learn.models import MambaOut
-from kennel.learn.photos import PhotoData, PhotoFiles, Shuffled
+from kennel.learn.photos import PhotoData, PhotoSplit, Shuffled, looked_up, normalised
 from kennel.learn.settings import RecipeSettings
 
 pytestmark = pytest.mark.slow
@@ -27,43 +28,92 @@ SEES = [
     Preprocess(size=24, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), resize="letterbox"),
     Preprocess(size=24, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0), resize="squash"),
 ]
-CROP = [v2.RandomResizedCrop(24), v2.RandomHorizontalFlip()]
+CROP = [RandomResizedCrop(), RandomHorizontalFlip(), ColorJitter(0.2, 0.2, 0.2)]
 
 
+def data_of(dataset: Dataset, cache: Path | None = None, **more: Any) -> PhotoData:
+    asked: dict[str, Any] = {"preprocess": SEES[0], "batch_size": 4, "num_workers": 0, **more}
+    data = PhotoData(dataset, **asked)
+    if cache is not None:
+        data.prepare(cache_dir=cache, max_gib=1)
+    return data
+
+
+def batches(data: PhotoData, loader: Any) -> tuple[np.ndarray, np.ndarray]:
+    """All photos as the network gets them, and their labels."""
+    seen = [data.on_after_batch_transfer(batch, 0) for batch in loader]
+    photos, truth = zip(*seen, strict=True)
+    return torch.cat(photos).numpy(), torch.cat(truth).numpy()
+
+
+@pytest.mark.parametrize("cached", [False, True])
 @pytest.mark.parametrize("preprocess", SEES, ids=lambda p: p.resize)
 def test_validation_sees_exactly_what_every_door_reads(
-    dataset: Dataset, preprocess: Preprocess
+    dataset: Dataset, preprocess: Preprocess, cached: bool, tmp_path: Path
 ) -> None:
-    data = PhotoData(dataset, preprocess, batch_size=4, num_workers=0, augment=CROP)
-    seen = torch.cat([photos for photos, _ in data.val_dataloader()]).numpy()
+    cache = tmp_path if cached else None
+    data = data_of(dataset, cache, preprocess=preprocess, augment=CROP)
+    seen, _ = batches(data, data.val_dataloader())
     expected = [read_photo(dataset.file(p), preprocess) for p in dataset.split("validation")]
     np.testing.assert_array_equal(seen, np.stack(expected))
 
 
+@pytest.mark.parametrize("cached", [False, True])
 @pytest.mark.parametrize("preprocess", SEES, ids=lambda p: p.resize)
 def test_training_without_augmentation_sees_exactly_what_every_door_reads(
-    dataset: Dataset, preprocess: Preprocess
+    dataset: Dataset, preprocess: Preprocess, cached: bool, tmp_path: Path
 ) -> None:
-    files = PhotoFiles(dataset.split("train"), dataset, preprocess)
-    for index, photo in enumerate(dataset.split("train")):
-        pixels, truth = files[index, 7]
+    data = data_of(dataset, tmp_path if cached else None, preprocess=preprocess)
+    seen, truth = batches(data, data.train_dataloader())
+    order = [index for index, _ in Shuffled(27, seed=0, epoch=lambda: 0)]
+    for pixels, label, index in zip(seen, truth, order, strict=True):
+        photo = dataset.split("train")[index]
         np.testing.assert_array_equal(pixels, read_photo(dataset.file(photo), preprocess))
-        assert dataset.labels[truth] == photo.label
+        assert dataset.labels[label] == photo.label
+
+
+@pytest.mark.parametrize("augment", [CROP, CROP[1:]], ids=["crop", "no crop"])
+def test_training_sees_the_same_with_and_without_a_cache(
+    dataset: Dataset, augment: list[Any], tmp_path: Path
+) -> None:
+    seen = [
+        batches(data, data.train_dataloader())
+        for data in (data_of(dataset, cache, augment=augment) for cache in (None, tmp_path))
+    ]
+    np.testing.assert_array_equal(seen[0][0], seen[1][0])
+    np.testing.assert_array_equal(seen[0][1], seen[1][1])
+
+
+@pytest.mark.parametrize("preprocess", SEES, ids=lambda p: p.resize)
+def test_normalisation_is_the_one_of_the_house_on_every_device(preprocess: Preprocess) -> None:
+    photos = torch.randint(0, 256, (5, 3, 16, 16), dtype=torch.uint8)
+    expected = normalise(photos.permute(0, 2, 3, 1).numpy(), preprocess)
+    np.testing.assert_array_equal(normalised(photos, preprocess), expected)
+    np.testing.assert_array_equal(looked_up(photos, preprocess), expected)  # of accelerators
 
 
 def test_augmentation_is_followed_by_the_one_normalisation(dataset: Dataset) -> None:
-    files = PhotoFiles(dataset.split("train"), dataset, SEES[0], augment=[v2.Resize((24, 24))])
-    pixels = files.pixels(0)
-    mean, std = np.array(SEES[0].mean), np.array(SEES[0].std)
-    expected = ((pixels / 255 - mean) / std).transpose(2, 0, 1)
-    np.testing.assert_allclose(files[0][0], expected, atol=1e-6)
+    split = PhotoSplit(dataset.split("train"), dataset, SEES[0], augment=CROP)
+    data = data_of(dataset, augment=CROP)
+    batch = split.__getitems__([(0, 7), (5, 8)])
+    pixels = split.seen(batch).permute(0, 2, 3, 1).numpy()
+    seen, _ = data.on_after_batch_transfer(batch, 0)
+    np.testing.assert_array_equal(seen.numpy(), normalise(pixels, SEES[0]))
+
+
+def test_batches_travel_as_8_bits_and_crops_have_room(dataset: Dataset) -> None:
+    train = next(iter(data_of(dataset, augment=CROP, room=1.5).train_dataloader()))
+    assert (train.pixels.dtype, tuple(train.pixels.shape)) == (torch.uint8, (4, 36, 36, 3))
+    assert train.sizes.tolist() == [[52, 40]] * 4
+    for loader in (data_of(dataset).val_dataloader(), data_of(dataset).train_dataloader()):
+        assert tuple(next(iter(loader)).pixels.shape) == (4, 24, 24, 3)
 
 
 def test_construction_opens_no_file(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: Any, **__: Any) -> None:
         raise AssertionError("a photo was opened")
 
-    monkeypatch.setattr("kennel.learn.photos.open_photo", refuse)
+    monkeypatch.setattr("kennel.learn.canvas.open_photo", refuse)
     data = PhotoData(dataset, SEES[0], batch_size=4, num_workers=0)
     data.train_dataloader()
     with pytest.raises(AssertionError, match="a photo was opened"):
@@ -82,12 +132,61 @@ def test_an_epoch_shows_every_photo_once_in_an_order_of_its_own(dataset: Dataset
 
 
 def test_augmentation_depends_on_the_seed_of_the_photo_alone(dataset: Dataset) -> None:
-    files = PhotoFiles(dataset.split("train"), dataset, SEES[0], augment=CROP)
-    one = files[5, 11][0]
+    split = PhotoSplit(dataset.split("train"), dataset, SEES[0], augment=CROP)
+
+    def look(*keys: tuple[int, int]) -> torch.Tensor:
+        return split.seen(split.__getitems__(keys))
+
+    one = look((5, 11))[0]
     before = torch.get_rng_state()
-    assert torch.equal(files[5, 11][0], one)
-    assert not torch.equal(files[5, 12][0], one)
+    assert torch.equal(look((3, 4), (5, 11), (5, 11))[1], one)
+    assert torch.equal(look((3, 4), (5, 11), (5, 11))[2], one)
+    assert not torch.equal(look((5, 12))[0], one)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_pictures_to_look_at_are_what_training_sees(dataset: Dataset) -> None:
+    pictures = data_of(dataset, augment=CROP).pictures(9)
+    assert (pictures.dtype, pictures.shape) == (np.uint8, (9, 24, 24, 3))
+    split = PhotoSplit(dataset.split("train"), dataset, SEES[0], augment=CROP)
+    expected = split.seen(split.__getitems__([(index, index) for index in range(0, 27, 3)]))
+    np.testing.assert_array_equal(pictures, expected.permute(0, 2, 3, 1))
+
+
+@pytest.mark.parametrize(
+    ("part", "named"),
+    [
+        ("{_target_: torchvision.transforms.v2.RandomGrayscale}", "RandomGrayscale"),
+        ("{_target_: builtins.dict}", "builtins.dict"),
+        ("3", "3"),
+    ],
+)
+def test_what_does_not_vary_batches_is_refused_by_its_place(
+    part: str, named: str, dataset: Dataset, tmp_path: Path
+) -> None:
+    words = [*TINY, "logger=none", f"data.csv={dataset.csv}", f"paths.output_dir={tmp_path / 'r'}"]
+    flip = "{_target_: kennel.learn.augment.RandomHorizontalFlip}"
+    with pytest.raises(UsageError, match=r"data\.augment\[1\]: .*varies batches") as refused:
+        train_with([*words, f"data.augment=[{flip}, {part}]"])
+    assert named in refused.value.message
+    assert "kennel.learn.augment" in refused.value.fix
+    assert not (tmp_path / "r").exists()
+
+
+class Darker:
+    """An augmentation of somebody else."""
+
+    def vary(self, photos: torch.Tensor, draw: Any) -> torch.Tensor:
+        return photos // 2
+
+
+def test_augmentations_of_ones_own_can_be_named(dataset: Dataset, tmp_path: Path) -> None:
+    words = [*TINY, "logger=none", f"data.csv={dataset.csv}", "trainer.max_epochs=1", NOTICING]
+    own = "data.augment=[{_target_: test_photos.Darker}]"
+    train_with([*words, own, f"paths.output_dir={tmp_path / 'run'}"])
+    photos, _ = Noticing.last.batch
+    mean, std = 0.485, 0.229
+    assert float(photos[:, 0].max()) == pytest.approx((127 / 255 - mean) / std, abs=0.02)
 
 
 @pytest.mark.parametrize(("photos", "size", "batches"), [(27, 13, [13, 13]), (27, 8, [8, 8, 8, 3])])
@@ -96,7 +195,7 @@ def test_a_last_batch_of_one_photo_is_left_out(
 ) -> None:
     data = PhotoData(dataset, SEES[0], batch_size=size, num_workers=0)
     assert len(data.training) == photos
-    assert [len(truth) for _, truth in data.train_dataloader()] == batches
+    assert [len(batch.truth) for batch in data.train_dataloader()] == batches
     assert data.steps_per_epoch(1) == len(batches)
 
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from pictures import (
     NOTICING,
     TINY,
     Noticing,
+    cached,
     column,
     draw_photos,
     silent,
@@ -138,11 +140,54 @@ def test_loggers_do_not_change_the_numbers_and_another_seed_does(
     assert not same_weights(train_with(words(dataset, tmp_path / "b", "seed=1")), tiny_run)
 
 
+@pytest.mark.parametrize("from_cache", [False, True])
 def test_processes_that_read_photos_do_not_change_the_numbers(
+    from_cache: bool, tiny_run: Run, dataset: Dataset, cache: Path, tmp_path: Path
+) -> None:
+    more = cached(cache) if from_cache else ()
+    run = train_with(words(dataset, tmp_path / "workers", "data.num_workers=2", *more))
+    assert same_weights(run, tiny_run)
+
+
+def test_a_run_without_the_cache_gives_the_same_numbers_and_writes_none(
     tiny_run: Run, dataset: Dataset, tmp_path: Path
 ) -> None:
-    run = train_with(words(dataset, tmp_path / "workers", "data.num_workers=2"))
+    unused = f"paths.cache_dir={tmp_path / 'cache'}"
+    run = train_with(words(dataset, tmp_path / "files", "data.cache=null", unused))
     assert same_weights(run, tiny_run)
+    assert same_figures(run, tiny_run)
+    assert not (tmp_path / "cache").exists()
+
+
+def test_a_damaged_cache_gives_the_same_numbers_and_is_made_again(
+    tiny_run: Run, dataset: Dataset, tmp_path: Path
+) -> None:
+    cache = tmp_path / "cache"
+    train_with(words(dataset, tmp_path / "a", *cached(cache), "trainer.max_epochs=1"))
+    kept = {path: path.read_bytes() for path in cache.rglob("*.rows")}
+    assert len(kept) == 2  # validation and train
+    for path, whole in kept.items():
+        path.write_bytes(whole[:5000] + bytes([whole[5000] ^ 1]) + whole[5001:])
+    assert same_weights(train_with(words(dataset, tmp_path / "b", *cached(cache))), tiny_run)
+    assert not any(path.exists() for path in kept)
+    train_with(words(dataset, tmp_path / "c", *cached(cache), "trainer.max_epochs=1"))
+    assert {path: path.read_bytes() for path in cache.rglob("*.rows")} == kept
+
+
+def test_progress_counts_the_photos_that_are_decoded(dataset: Dataset, tmp_path: Path) -> None:
+    counted: list[tuple[int, str]] = []
+    photos: list[Path] = []
+
+    def count(total: int, what: str) -> Callable[[Path], None]:
+        counted.append((total, what))
+        return photos.append
+
+    for name in ("a", "b"):
+        more = (*cached(tmp_path / "cache"), "trainer.max_epochs=1")
+        train_with(words(dataset, tmp_path / name, *more), count=count)
+    assert counted == [(36, "photos decoded into the cache")]
+    seen = [*dataset.split("validation"), *dataset.split("train")]
+    assert photos == [dataset.file(photo) for photo in seen]
 
 
 @pytest.mark.parametrize("debug", ["fdr", "limit", "overfit", "profiler"])
@@ -388,9 +433,12 @@ def test_a_split_without_photos_is_refused(dataset: Dataset, tmp_path: Path) -> 
 # Several processes
 
 
-def test_two_processes_on_one_machine_make_one_run(dataset: Dataset, tmp_path: Path) -> None:
+def test_two_processes_on_one_machine_make_one_run(
+    dataset: Dataset, cache: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "run"
     more = ("trainer=ddp", "trainer.devices=2", "logger=csv", "data.batch_size=4", "--json")
+    more += cached(cache)
     done = subprocess.run(
         [sys.executable, "-m", "kennel", "train", *words(dataset, out, *more)],
         cwd=tmp_path,

@@ -214,6 +214,11 @@ def measure_parity(
 
 def _dataset_of(run: Run) -> Dataset:
     csv = Path(run.dataset_csv)
+    if not csv.is_file():
+        raise DatasetError(
+            f"the index it was trained on, {csv}, is not on this machine.",
+            fix="name where it is: --data data/dataset.csv",
+        )
     dataset = read_dataset(csv)
     if dataset.dataset_id != run.dataset_id:
         raise DatasetError(

@@ -9,12 +9,11 @@ import hashlib
 import json
 import logging
 import time
-import zipfile
-import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import lightning as L
@@ -23,15 +22,17 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
-from kennel.bundle import Preprocess, file_sha256, replacing
+from kennel.bundle import Preprocess, file_sha256
+from kennel.cache import DamagedRowError, Shelf, by_file
 from kennel.dataset import Dataset as Photos
 from kennel.dataset import Photo
-from kennel.errors import BundleError, DatasetError
+from kennel.errors import BundleError
 from kennel.images import read_photo
 from kennel.infer import OnnxFunction
+from kennel.learn.canvas import changed, pixel_source
 from kennel.learn.models import Network
 from kennel.learn.onnx import write_onnx
-from kennel.learn.photos import PhotoFiles
+from kennel.learn.photos import PhotoSplit
 from kennel.machine import usable_cores
 
 log = logging.getLogger(__name__)
@@ -64,6 +65,7 @@ def extract_features(
 
     The cache holds a row a photo, keyed by the backbone, its weights, the preprocessing and the
     photo's sha256: it can be deleted at any time and is never wrong about a photo that changed.
+    Whoever is killed loses a few hundred photos' work (see kennel.cache).
 
     Args:
         on_found: called with the number of photos that are not in the cache, where there are any.
@@ -71,41 +73,72 @@ def extract_features(
     Raises:
         PhotoError: a photo cannot be read.
         DatasetError: a photo that is not in the cache changed since it was indexed.
+        KennelError: the cache cannot be written.
     """
-    shelf = cache_dir / f"features-{_key(network, preprocess)[:16]}"
-    known = _read_shelf(shelf.with_suffix(".npz"))
-    missing = [p for p in {p.sha256: p for p in photos}.values() if p.sha256 not in known]
-    seconds = 0.0
-    if missing:
-        if on_found is not None:
-            on_found(len(missing))
-        function = _onnx_backbone(network, preprocess, shelf.with_suffix(".onnx"))
+    about = {"backbone": _key(network, preprocess), **pixel_source()}
+    shelf = Shelf(cache_dir, "features", about)
+    wanted = [photo.sha256 for photo in photos]
+    new, started_s = 0, time.monotonic()
+    while True:
+        if missing := shelf.missing(wanted):
+            if on_found is not None:
+                on_found(len(missing))
+            _extract(network, dataset, photos, missing, preprocess, to=shelf, on_photo=on_photo)
+            new += len(missing)
+        seconds = time.monotonic() - started_s if new else 0.0
+        try:
+            return Extracted(_gathered(shelf, wanted), new=new, seconds=seconds)
+        except DamagedRowError as error:
+            log.warning("%s and is made again", error)
 
-        def read(photo: Photo) -> np.ndarray:
-            file = dataset.file(photo)
-            pixels = read_photo(file, preprocess)
-            if file_sha256(file) != photo.sha256:
-                raise DatasetError(
-                    f"{file} changed since it was indexed.",
-                    fix=f"index the photos again: kennel index {dataset.photos_dir} "
-                    f"--to {dataset.csv}",
-                )
-            return pixels
 
-        started_s = time.monotonic()
-        with ThreadPoolExecutor(usable_cores()) as pool:
-            for start in range(0, len(missing), BATCH):
-                some = missing[start : start + BATCH]
-                rows = function(np.stack(list(pool.map(read, some))))
-                for photo, row in zip(some, rows, strict=True):
-                    known[photo.sha256] = row
-                    if on_photo is not None:
-                        on_photo(dataset.file(photo))
-        seconds = time.monotonic() - started_s
-        with replacing(shelf.with_suffix(".npz"), "wb") as file:
-            np.savez(file, sha256=np.array(list(known)), features=np.stack(list(known.values())))
-    features = np.stack([known[photo.sha256] for photo in photos]).astype(np.float32)
-    return Extracted(features, new=len(missing), seconds=seconds)
+def _extract(
+    network: Network,
+    dataset: Photos,
+    photos: Sequence[Photo],
+    missing: Sequence[str],
+    preprocess: Preprocess,
+    *,
+    to: Shelf,
+    on_photo: Callable[[Path], None] | None,
+) -> None:
+    """Puts the features of the photos with those sha256 on the shelf."""
+    by_sha = {photo.sha256: photo for photo in photos}
+    function = _onnx_backbone(network, preprocess, to.folder / "backbone.onnx")
+
+    def read(photo: Photo) -> np.ndarray:
+        file = dataset.file(photo)
+        pixels = read_photo(file, preprocess)
+        if file_sha256(file) != photo.sha256:
+            raise changed(file, dataset)
+        return pixels
+
+    def rows(some: Sequence[str], pool: ThreadPoolExecutor) -> Iterator[bytes]:
+        for start in range(0, len(some), BATCH):
+            batch = [by_sha[sha] for sha in some[start : start + BATCH]]
+            features = function(np.stack(list(pool.map(read, batch))))
+            for photo, row in zip(batch, features, strict=True):
+                yield row.astype(np.float32).tobytes()
+                if on_photo is not None:
+                    on_photo(dataset.file(photo))
+
+    with ThreadPoolExecutor(usable_cores()) as pool:
+        for some in by_file(missing):
+            to.add(some, rows(some, pool))
+
+
+def _gathered(shelf: Shelf, sha256s: Sequence[str]) -> np.ndarray:  # Float32[N, D]
+    """Rows in that order, in memory that the system may take back: mapped from a file that has no
+    name.
+    """
+    width = shelf.length(sha256s[0]) // 4 if sha256s else 0
+    if not width:
+        return np.zeros((len(sha256s), width), np.float32)
+    with TemporaryFile(dir=shelf.folder) as file:
+        features = np.memmap(file, np.float32, mode="w+", shape=(len(sha256s), width))
+    for at, sha in enumerate(sha256s):
+        features[at] = np.frombuffer(shelf.row(sha), np.float32)
+    return features
 
 
 class FeatureData(L.LightningDataModule):
@@ -117,8 +150,8 @@ class FeatureData(L.LightningDataModule):
     def __init__(self, dataset: Photos, preprocess: Preprocess) -> None:
         super().__init__()
         self.dataset, self.preprocess = dataset, preprocess
-        self.training = PhotoFiles(dataset.split("train"), dataset, preprocess)
-        self.validation = PhotoFiles(dataset.split("validation"), dataset, preprocess)
+        self.training = PhotoSplit(dataset.split("train"), dataset, preprocess)
+        self.validation = PhotoSplit(dataset.split("validation"), dataset, preprocess)
         self._features: dict[str, np.ndarray] = {}
         self.images_per_s = 0.0  # of the extraction; 0 where the cache had all
 
@@ -164,7 +197,7 @@ class FeatureData(L.LightningDataModule):
         """n training photos from all over the split, as the backbone saw them."""
         return self.training.spread(n)
 
-    def _loader(self, split: str, files: PhotoFiles) -> DataLoader[Any]:
+    def _loader(self, split: str, files: PhotoSplit) -> DataLoader[Any]:
         return DataLoader(TensorDataset(*self.tensors(split)), batch_size=max(len(files), 1))
 
 
@@ -190,14 +223,3 @@ def _key(network: Network, preprocess: Preprocess) -> str:
             digest.update(name.encode())
             digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
-
-
-def _read_shelf(path: Path) -> dict[str, np.ndarray]:
-    if not path.is_file():
-        return {}
-    try:
-        with np.load(path, allow_pickle=False) as shelf:
-            return dict(zip(shelf["sha256"].tolist(), shelf["features"], strict=True))
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        log.warning("the feature cache %s cannot be read (%s) and is made again", path, error)
-        return {}

@@ -1,26 +1,29 @@
-"""Photos as the trainer reads them: the house's one preprocessing, with random augmentation before
-it in training.
+"""Photos as the trainer reads them: 8-bit batches, which are varied and normalised on the device.
 
-N photos, K labels, H x W pixels. The test split is never read here.
+N photos, K labels, H x W pixels that the network sees, S x S pixels kept (`kennel.learn.canvas`).
+The test split is never read here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import lightning as L
 import numpy as np
 import torch
 from lightning.pytorch.accelerators import CPUAccelerator
+from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
-from torchvision.transforms import v2
+from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
 from kennel.bundle import Preprocess
 from kennel.dataset import Dataset as Photos
 from kennel.dataset import Photo
-from kennel.images import fit, normalise, open_photo, working_short_side
+from kennel.images import normalise
+from kennel.learn.augment import Augmentation, Draw, RandomResizedCrop, vary_all
+from kennel.learn.canvas import Form, PhotoRows, fill_caches
 from kennel.machine import usable_cores
 
 MOST_WORKERS = 8
@@ -56,15 +59,31 @@ class Shuffled(Sampler[tuple[int, int]]):
         yield from zip(order.tolist(), seeds.tolist(), strict=True)
 
 
-class PhotoFiles(Dataset[tuple[Tensor, int]]):
-    """Photo files as (Float32[3, H, W], index of the label).
+class RawBatch(NamedTuple):
+    """A batch as it is read. What is no tensor stays with the processor.
+
+    Attributes:
+        pixels: UInt8[N, S, S, 3].
+        truth: Int64[N], indexes of labels.
+        sizes: Int64[N, 2], true widths and heights.
+        seeds: Int64[N], of the augmentation; None where there is none.
+    """
+
+    pixels: Tensor
+    truth: Tensor
+    sizes: NDArray[np.int64]
+    seeds: NDArray[np.int64] | None
+
+
+class PhotoSplit(Dataset[RawBatch]):
+    """The photos of one split, read a batch at a time.
 
     Args:
         photos: what to read, in this order.
         dataset: whose files and labels they are.
         preprocess: what the network sees.
-        augment: torchvision transforms on the upright RGB picture, which draw from torch's random
-            numbers; none gives exactly `kennel.images.read_photo`.
+        augment: for training; none gives exactly `kennel.images.read_photo`.
+        room: how many times the side that the network sees is kept for random crops, >= 1.
     """
 
     def __init__(
@@ -73,49 +92,53 @@ class PhotoFiles(Dataset[tuple[Tensor, int]]):
         dataset: Photos,
         preprocess: Preprocess,
         *,
-        augment: Sequence[Any] = (),
+        augment: Sequence[Augmentation] = (),
+        room: float = 1.25,
     ) -> None:
-        self.files = [dataset.file(photo) for photo in photos]
+        crops = any(isinstance(part, RandomResizedCrop) for part in augment)
+        self.rows = PhotoRows(dataset, photos, Form(preprocess, room=room if crops else None))
         self.truth = [dataset.labels.index(photo.label) for photo in photos]
         self.preprocess = preprocess
-        self.augment = v2.Compose(list(augment)) if augment else None
+        self.augment = tuple(augment)
 
     def __len__(self) -> int:
-        return len(self.files)
+        return len(self.rows)
 
-    def __getitem__(self, key: int | tuple[int, int]) -> tuple[Tensor, int]:
-        if isinstance(key, int):
-            index, pixels = key, self.pixels(key)
-        else:
-            index, seed = key
-            with torch.random.fork_rng(devices=[]):
-                torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed CUDA too
-                pixels = self.pixels(index)
-        return torch.from_numpy(normalise(pixels, self.preprocess)), self.truth[index]
-
-    def pixels(self, index: int) -> np.ndarray:  # UInt8[H, W, 3]
-        """The photo as the network sees it, before normalisation."""
-        size = self.preprocess.size
-        fill = self.preprocess.fill
-        if self.augment is None:
-            at_least = working_short_side(self.preprocess)
-            return fit(open_photo(self.files[index], at_least=at_least, fill=fill), self.preprocess)
-        # 2: a random crop may use as little as half of each side and still be shrunk, not blown up.
-        picture = self.augment(open_photo(self.files[index], at_least=2 * size, fill=fill))
-        return (
-            np.asarray(picture) if picture.size == (size, size) else fit(picture, self.preprocess)
+    def __getitems__(self, keys: Sequence[int | tuple[int, int]]) -> RawBatch:
+        """A batch of photos by index, or by (index, seed of its augmentation)."""
+        # Lightning asks by index alone where it overfits on purpose: then a photo always looks the
+        # same.
+        pairs = [(key, key) if isinstance(key, int) else key for key in keys]
+        # A reader among others has a core to itself, as the others have.
+        threads = usable_cores() if get_worker_info() is None else 1
+        pixels, sizes = self.rows.read([index for index, _ in pairs], threads=threads)
+        return RawBatch(
+            torch.from_numpy(pixels),
+            torch.tensor([self.truth[index] for index, _ in pairs]),
+            sizes,
+            np.array([seed for _, seed in pairs], np.int64) if self.augment else None,
         )
 
-    def spread(self, n: int) -> np.ndarray:  # UInt8[N, H, W, 3]
+    def seen(self, batch: RawBatch) -> Tensor:  # UInt8[N, 3, H, W]
+        """The batch as the network sees it, before normalisation."""
+        photos = batch.pixels.permute(0, 3, 1, 2)
+        if batch.seeds is None:
+            return photos
+        size, fill = self.preprocess.size, self.preprocess.fill
+        return vary_all(self.augment, photos, Draw(batch.seeds, batch.sizes, size, fill))
+
+    def spread(self, n: int) -> NDArray[np.uint8]:  # UInt8[N, H, W, 3]
         """n photos at even distances, or all where there are fewer."""
         every = max(len(self) // n, 1)
-        return np.stack([self.pixels(index) for index in range(0, len(self), every)[:n]])
+        batch = self.__getitems__(list(range(0, len(self), every)[:n]))
+        return self.seen(batch).permute(0, 2, 3, 1).numpy()
 
 
 class PhotoData(L.LightningDataModule):
     """Loaders over the train and validation photos of a dataset.
 
-    Construction opens no file.
+    Construction opens no file. Photos are read from their files until `prepare` put them into the
+    cache; what is read is the same.
 
     Args:
         dataset: index and split.
@@ -124,10 +147,11 @@ class PhotoData(L.LightningDataModule):
         num_workers: processes that read photos; -1 takes one for each usable core, at most 8, or
             none where the processor itself trains: readers take a core from a step that waits for
             all of them (docs/log.md).
-        augment: see PhotoFiles; for training only.
+        augment: see PhotoSplit; for training only.
         mix: called as mix(num_classes=K), gives a transform of a batch such as torchvision's MixUp;
             or None.
         seed: of order and augmentation.
+        room: see PhotoSplit.
     """
 
     def __init__(
@@ -137,17 +161,37 @@ class PhotoData(L.LightningDataModule):
         *,
         batch_size: int,
         num_workers: int = -1,
-        augment: Sequence[Any] = (),
+        augment: Sequence[Augmentation] = (),
         mix: Any = None,
         seed: int = 0,
+        room: float = 1.25,
     ) -> None:
         super().__init__()
         self.seed = seed
-        self.training = PhotoFiles(dataset.split("train"), dataset, preprocess, augment=augment)
-        self.validation = PhotoFiles(dataset.split("validation"), dataset, preprocess)
+        self.training = PhotoSplit(
+            dataset.split("train"), dataset, preprocess, augment=augment, room=room
+        )
+        self.validation = PhotoSplit(dataset.split("validation"), dataset, preprocess)
         self.batch_size = batch_size
         self.num_workers = num_workers
         self.mix = mix(num_classes=len(dataset.labels)) if mix is not None else None
+
+    def prepare(
+        self,
+        *,
+        cache_dir: Path,
+        max_gib: float,
+        on_found: Callable[[int], None] | None = None,
+        on_photo: Callable[[Path], None] | None = None,
+    ) -> None:
+        """Decodes all photos once, into the cache. See kennel.learn.canvas.fill_caches."""
+        fill_caches(
+            [self.validation.rows, self.training.rows],
+            cache_dir=cache_dir,
+            max_bytes=int(max_gib * 2**30),
+            on_found=on_found,
+            on_photo=on_photo,
+        )
 
     def steps_per_epoch(self, processes: int) -> int:
         """Batches of one training epoch in each of `processes`: a last, smaller one counts, unless
@@ -169,15 +213,21 @@ class PhotoData(L.LightningDataModule):
     def val_dataloader(self) -> DataLoader[Any]:
         return self._loader(self.validation)
 
-    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
-        """Mixes a training batch: (Float32[N, 3, H, W], Int64[N]), whose truth becomes
-        Float32[N, K].
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> tuple[Tensor, Tensor]:
+        """A batch as the network gets it, made on the device where it is.
+
+        RawBatch -> (Float32[N, 3, H, W], Int64[N]), or Float32[N, K] where photos are mixed.
         """
         trainer: Any = self.trainer
-        mixes = self.mix is not None and trainer.training and len(batch[0]) > 1
-        return self.mix(*batch) if mixes and self.mix is not None else batch
+        trains = trainer is not None and trainer.training
+        split = self.training if batch.seeds is not None else self.validation
+        photos = normalised(split.seen(batch), split.preprocess)
+        if trains and self.mix is not None and len(photos) > 1:
+            mixed: tuple[Tensor, Tensor] = self.mix(photos, batch.truth)
+            return mixed
+        return photos, batch.truth
 
-    def pictures(self, n: int) -> np.ndarray:  # UInt8[N, H, W, 3]
+    def pictures(self, n: int) -> NDArray[np.uint8]:  # UInt8[N, H, W, 3]
         """n training photos from all over the split, as training sees them: augmented."""
         return self.training.spread(n)
 
@@ -196,11 +246,12 @@ class PhotoData(L.LightningDataModule):
         trains_here = trainer is None or isinstance(trainer.accelerator, CPUAccelerator)
         return 0 if trains_here else min(usable_cores(), MOST_WORKERS)
 
-    def _loader(self, photos: PhotoFiles, **more: Any) -> DataLoader[Any]:
+    def _loader(self, photos: PhotoSplit, **more: Any) -> DataLoader[Any]:
         readers = self._readers()
         return DataLoader(
             photos,
             batch_size=self.batch_size,
+            collate_fn=as_read,
             # Of its own: starting the readers must not shift the random numbers of the training.
             generator=torch.Generator().manual_seed(self.seed),
             num_workers=readers,
@@ -208,3 +259,25 @@ class PhotoData(L.LightningDataModule):
             pin_memory=torch.cuda.is_available(),
             **more,
         )
+
+
+def as_read(batch: Any) -> Any:
+    """Nothing is left to collate."""
+    return batch
+
+
+def normalised(photos: Tensor, preprocess: Preprocess) -> Tensor:
+    """`kennel.images.normalise` where the photos are: equal arrays on every device.
+
+    UInt8[N, 3, H, W] -> Float32[N, 3, H, W].
+    """
+    if photos.device.type == "cpu":
+        return torch.from_numpy(normalise(photos.permute(0, 2, 3, 1).numpy(), preprocess))
+    return looked_up(photos, preprocess)
+
+
+def looked_up(photos: Tensor, preprocess: Preprocess) -> Tensor:
+    """`normalised`, on any device, by the 256 values of each channel that `normalise` gives."""
+    every = np.repeat(np.arange(256, dtype=np.uint8)[None, :, None], 3, axis=2)
+    values = torch.from_numpy(normalise(every, preprocess))[:, 0].to(photos.device)
+    return torch.stack([values[c][photos[:, c].int()] for c in range(3)], dim=1)

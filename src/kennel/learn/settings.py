@@ -26,13 +26,29 @@ class SampleSettings:
 
 
 @dataclass
+class CacheSettings:
+    """Photos are decoded once, into `paths.cache_dir`.
+
+    Attributes:
+        max_gib: for the photos of a run; where raw pixels take more, they are packed.
+    """
+
+    max_gib: float = 8.0
+
+
+@dataclass
 class DataSettings:
     """Where photos come from and how training varies them.
 
-    `csv` is an index that `kennel index` wrote; `photos` a folder, indexed into the run's own
-    folder. Neither: drawn pictures. `num_workers` -1 takes a process for each usable core, at most
-    8, or none where the processor itself trains. `augment` is a list of torchvision transforms on a
-    PIL image; `mix` is MixUp or CutMix on a batch.
+    Attributes:
+        csv: an index that `kennel index` wrote.
+        photos: a folder, indexed into the run's own folder. Neither: drawn pictures.
+        num_workers: processes that read photos; -1 takes one for each usable core, at most 8, or
+            none where the processor itself trains.
+        cache: null reads photos from their files each time.
+        room: how many times the model's side is kept of a photo for random crops, 1..4.
+        augment: parts of kennel.learn.augment, or your own with its method `vary`.
+        mix: MixUp or CutMix on a batch.
     """
 
     csv: str | None = None
@@ -42,6 +58,8 @@ class DataSettings:
     seed: int = 0
     batch_size: int = 32
     num_workers: int = -1
+    cache: CacheSettings | None = field(default_factory=CacheSettings)
+    room: float = 1.25
     augment: list[Any] = field(default_factory=list)
     mix: Any = None
 
@@ -112,6 +130,9 @@ def check_settings(config: DictConfig) -> DictConfig:
     typed = _merge(OmegaConf.structured(TrainSettings), config, at="")
     for path, fine, range_ in (
         ("data.batch_size", typed.data.batch_size >= 1, "1 or more"),
+        ("data.num_workers", typed.data.num_workers >= -1, "-1 or more"),
+        ("data.room", 1 <= typed.data.room <= 4, "in 1..4"),
+        ("data.cache.max_gib", (typed.data.cache or CacheSettings).max_gib >= 0, "0 or more"),
         ("recipe.label_smoothing", 0 <= typed.recipe.label_smoothing < 1, "in [0, 1)"),
         ("recipe.backbone_lr", typed.recipe.backbone_lr > 0, "above 0"),
         ("recipe.l2", typed.recipe.l2 >= 0, "0 or more"),
@@ -123,7 +144,8 @@ def check_settings(config: DictConfig) -> DictConfig:
                 f"setting {path} is {OmegaConf.select(typed, path)}; it must be {range_}.",
                 fix="kennel train --cfg job shows every setting",
             )
-    for key, node in config.items():
+    augment = [(f"data.augment[{at}]", node) for at, node in enumerate(typed.data.augment)]
+    for key, node in [*config.items(), *augment]:
         if is_own(node):
             read_own(node, at=str(key))
     return typed
@@ -143,13 +165,18 @@ def read_own(node: DictConfig, *, at: str) -> Any:
     Args:
         at: where the node stands, for the message.
     Raises:
-        UsageError: a key or a type that it does not have.
+        UsageError: a key, a type or a value that it cannot have.
     """
     plain = OmegaConf.to_container(node, resolve=True)
     assert isinstance(plain, dict)
     kind = _find(plain.pop("_target_"))
     merged = _merge(OmegaConf.structured(kind), OmegaConf.create(plain), at=f"{at}.")
-    return OmegaConf.to_object(merged)
+    try:
+        return OmegaConf.to_object(merged)
+    except ValueError as error:
+        raise UsageError(
+            f"setting {at}: {error}.", fix="kennel train --cfg job shows every setting"
+        ) from error
 
 
 def _find(target: str) -> Any:

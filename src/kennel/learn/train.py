@@ -7,6 +7,7 @@ import shutil
 import signal
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -14,21 +15,21 @@ from typing import Any, cast
 
 import lightning as L
 import torch
-from hydra.errors import InstantiationException
-from hydra.utils import instantiate
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.callbacks import Checkpoint, LearningRateMonitor, ModelSummary, ProgressBar
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
 from kennel.bundle import replacing
-from kennel.dataset import Dataset, index_photos, read_dataset
-from kennel.errors import DatasetError, KennelError, RunError, UsageError
+from kennel.dataset import Dataset, read_dataset
+from kennel.errors import DatasetError, RunError, UsageError
+from kennel.hold import holding
+from kennel.index import index_photos
 from kennel.learn.callbacks import BestWeights, Speed
 from kennel.learn.features import FeatureData
 from kennel.learn.learner import Learner, balanced_weights, fit_head
 from kennel.learn.memory import keep_freed_memory
 from kennel.learn.models import Model
+from kennel.learn.parts import augmentations, made, trainer_of
 from kennel.learn.photos import PhotoData
 from kennel.learn.resume import (
     checkpoint_to_resume,
@@ -37,7 +38,7 @@ from kennel.learn.resume import (
     refuse_other_photos,
 )
 from kennel.learn.schedule import total_steps
-from kennel.learn.settings import RecipeSettings, is_own, read_own
+from kennel.learn.settings import RecipeSettings
 from kennel.machine import git_state, hardware, utc_now, versions
 from kennel.run import (
     BEST_WEIGHTS,
@@ -77,20 +78,42 @@ def train(settings: DictConfig, *, count: PhotoCount) -> Run:
     resume = checkpoint_to_resume(settings.ckpt_path, out)
     if first:
         refuse_occupied(out, settings.ckpt_path)
+    new = not out.exists()
+    _make_folder(out)
+    with holding(out) if first else nullcontext():
+        return _carry_out(settings, out, new=new, first=first, resume=resume, count=count)
+
+
+def _carry_out(
+    settings: DictConfig,
+    out: Path,
+    *,
+    new: bool,
+    first: bool,
+    resume: Path | None,
+    count: PhotoCount,
+) -> Run:
+    """The run, in the folder `out`, which is there and in which nobody else works."""
     started_s = time.monotonic()
     keep_freed_memory()
     L.seed_everything(settings.seed, workers=True, verbose=False)
-    new = not out.exists()
     try:
-        _make_folder(out)
-        trainer = _trainer(settings)
+        trainer = trainer_of(settings)
         dataset = _open_dataset(settings, out, count)
         if resume is not None:
             refuse_other_photos(resume, dataset)
-        model: Model = _instantiate(settings.model, "model").build(dataset.labels)
+        model: Model = made(settings.model, "model").build(dataset.labels)
         data, learner = _lesson(settings, trainer, dataset, model, count)
         if resume is not None:
             refuse_other_network(resume, learner)
+        if isinstance(data, PhotoData) and settings.data.cache is not None:
+            counting = _Counting(count, "photos decoded into the cache")
+            data.prepare(
+                cache_dir=Path(settings.paths.cache_dir),
+                max_gib=settings.data.cache.max_gib,
+                on_found=counting.found,
+                on_photo=counting.photo,
+            )
         if first:
             _write_config(settings, out)
     except BaseException:
@@ -297,16 +320,17 @@ def _lesson(
             model.preprocess,
             batch_size=settings.data.batch_size,
             num_workers=settings.data.num_workers,
-            augment=_instantiate(settings.data.augment, "data.augment"),
-            mix=_instantiate(settings.data.mix, "data.mix"),
+            augment=augmentations(settings.data.augment),
+            mix=made(settings.data.mix, "data.mix"),
             seed=settings.seed,
+            room=settings.data.room,
         )
     truth = data.training.truth
     learner = Learner(
         model.network,
         recipe,
-        optimizer=_instantiate(settings.optimizer, "optimizer"),
-        schedule=_instantiate(settings.schedule, "schedule"),
+        optimizer=made(settings.optimizer, "optimizer"),
+        schedule=made(settings.schedule, "schedule"),
         total_steps=total_steps(trainer, data.steps_per_epoch(trainer.world_size)),
         label_weights=balanced_weights(truth, dataset.labels) if recipe.class_weights else None,
         seed=settings.seed,
@@ -315,64 +339,15 @@ def _lesson(
     return data, learner
 
 
-def _trainer(settings: DictConfig) -> L.Trainer:
-    loggers = [
-        _instantiate(node, f"logger.{k}") for k, node in settings.logger.items() if node is not None
-    ]
-    callbacks = [
-        _instantiate(node, f"callbacks.{k}")
-        for k, node in settings.callbacks.items()
-        if node is not None
-    ]
-    if not loggers:  # to whom it would tell them
-        callbacks = [c for c in callbacks if not isinstance(c, LearningRateMonitor)]
-    # What the settings leave out stays out: Lightning would put in one of its own.
-    present = {
-        f"enable_{name}": any(isinstance(c, kind) for c in callbacks)
-        for name, kind in (
-            ("progress_bar", ProgressBar),
-            ("model_summary", ModelSummary),
-            ("checkpointing", Checkpoint),
-        )
-    }
-    try:
-        trainer = _instantiate(
-            settings.trainer, "trainer", callbacks=callbacks, logger=loggers or False, **present
-        )
-    except (MisconfigurationException, ValueError, RuntimeError) as error:
-        raise RunError(
-            f"the trainer cannot be set up: {str(error).splitlines()[0]}",
-            fix="kennel doctor says what this machine has; trainer.accelerator=cpu works "
-            "everywhere",
-        ) from error
-    assert isinstance(trainer, L.Trainer)
-    return trainer
-
-
-def _instantiate(node: Any, at: str, **more: Any) -> Any:
-    """What the node's `_target_` makes; refuses, with the node's path, what cannot be made."""
-    if node is None:
-        return None
-    if is_own(node):
-        return read_own(node, at=at)
-    try:
-        return instantiate(node, _convert_="all", **more)
-    except InstantiationException as error:
-        cause = error.__cause__
-        if isinstance(cause, (KennelError, MisconfigurationException, ValueError, RuntimeError)):
-            raise cause from error
-        reason = (str(cause or error) or type(cause or error).__name__).splitlines()[0].rstrip(".")
-        raise UsageError(
-            f"setting {at}: {reason}.", fix="kennel train --cfg job shows every setting"
-        ) from error
-
-
 def _make_folder(out: Path) -> None:
+    new = not out.exists()
     try:
         out.mkdir(parents=True, exist_ok=True)
         with TemporaryFile(dir=out):
             pass
     except OSError as error:
+        if new:
+            shutil.rmtree(out, ignore_errors=True)
         raise RunError(
             f"{out} cannot be written: {error.strerror}.", fix="choose another paths.output_dir"
         ) from error
