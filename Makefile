@@ -14,7 +14,7 @@ BUNDLE ?= $(shell ls -td bundles/*/ 2>/dev/null | head -n 1)
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo train eval inference test test-fast check tensorboard lock clean
+.PHONY: help setup demo repro train eval inference test test-fast check tensorboard lock clean
 
 help: ## what there is
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 22
@@ -30,6 +30,9 @@ $(VENV)/ready: pyproject.toml requirements.lock
 
 demo: setup ## the main job on drawn pictures: draw, index, train, export, evaluate, predict
 	@PATH="$(CURDIR)/$(BIN):$$PATH" sh tools/demo
+
+repro: setup ## the pipeline of dvc.yaml, what of it is out of date: make repro ARGS=index
+	PATH="$(CURDIR)/$(BIN):$$PATH" dvc repro $(ARGS)
 
 train: setup ## one run: make train ARGS="experiment=quick data.photos=photos"
 	$(KENNEL) train $(ARGS)
@@ -60,5 +63,6 @@ tensorboard: setup ## curves and pictures of all runs at http://localhost:6006
 lock: setup ## requirements.lock from pyproject.toml
 	UV="$(UV)" tools/lock
 
-clean: ## removes caches and the environment; never photos, runs or bundles
+clean: ## kennel clean, then what is left of caches, and the environment; never photos or bundles
+	@test ! -x $(KENNEL) || $(KENNEL) clean
 	rm -rf $(VENV) .kennel .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache htmlcov .coverage* coverage.xml dist

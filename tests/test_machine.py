@@ -65,6 +65,19 @@ def test_files_that_git_does_not_track_do_not_make_it_dirty(repository: Path) ->
     assert git_state(repository)[1] is False
 
 
+def test_the_lock_that_dvc_writes_while_it_works_does_not_make_it_dirty(repository: Path) -> None:
+    for lock in (repository / "dvc.lock", repository / "sub" / "dvc.lock"):
+        lock.parent.mkdir(exist_ok=True)
+        lock.write_text("stages: {}\n")
+    git(repository, "add", ".")
+    git(repository, "commit", "--quiet", "-m", "locks")
+    (repository / "dvc.lock").write_text("stages: {index: {}}\n")
+    (repository / "sub" / "dvc.lock").write_text("stages: {index: {}}\n")
+    assert git_state(repository / "sub")[1] is False
+    (repository / "tracked.txt").write_text("two\n")
+    assert git_state(repository / "sub")[1] is True
+
+
 def test_outside_of_a_repository_nothing_is_claimed(tmp_path: Path) -> None:
     assert git_state(tmp_path) == (None, None)
 

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kennel.dataset import Skipped
 from kennel.errors import MissingExtraError
 from kennel.evaluate import SplitReport
+from kennel.folders import Skipped
 from kennel.metrics import measure, wilson
 from kennel.report import write_report
 
@@ -101,6 +101,7 @@ def test_each_split_has_its_picture_and_its_part_of_the_document(tmp_path: Path)
         "confusion_test.png",
         "confusion_train.png",
         "confusion_validation.png",
+        "metrics.json",
         "report.json",
     ]
     with Image.open(folder / "confusion_test.png") as picture:
@@ -114,6 +115,7 @@ def test_pictures_of_an_earlier_report_do_not_stay_and_other_files_do(tmp_path: 
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "confusion_test.png",
         "index.html",
+        "metrics.json",
         "report.json",
     ]
 

@@ -45,11 +45,15 @@ def usable_cores() -> int:
 def git_state(folder: Path) -> tuple[str | None, bool | None]:
     """Commit of the repository that `folder` lies in, and whether tracked files differ from it;
     None outside of one.
+
+    dvc.lock does not count: `dvc repro` writes it while it works, and nobody by hand.
     """
     commit = _git(folder, "rev-parse", "HEAD")
     if commit is None:
         return None, None
-    return commit, bool(_git(folder, "status", "--porcelain", "--untracked-files=no"))
+    but_locks = (":(top)", ":(top,exclude,glob)**/dvc.lock")
+    differs = _git(folder, "status", "--porcelain", "--untracked-files=no", "--", *but_locks)
+    return commit, bool(differs)
 
 
 def utc_now() -> str:

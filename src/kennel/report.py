@@ -8,12 +8,13 @@ from typing import Any
 
 from kennel.bundle import write_json
 from kennel.confusion import draw_confusion
-from kennel.dataset import SPLITS
 from kennel.evaluate import SplitReport
+from kennel.splits import SPLITS
 
 __all__ = ["REPORT_JSON", "draw_confusion", "write_report"]
 
 REPORT_JSON = "report.json"
+METRICS_JSON = "metrics.json"
 SCHEMA_VERSION = 1
 
 
@@ -28,7 +29,7 @@ def write_report(
     hardware: Mapping[str, str],
     seed: int,
 ) -> Path:
-    """Writes confusion_<split>.png for each split, then report.json.
+    """Writes confusion_<split>.png for each split, report.json, and its figures as metrics.json.
 
     Pictures of splits that are not in `reports` are removed, so that all is of one evaluation.
 
@@ -66,9 +67,23 @@ def write_report(
         "splits": {report.split: _split_document(report) for report in reports},
     }
     write_json(folder / REPORT_JSON, document)
+    headlines = {report.split: _headline(report) for report in reports}
+    write_json(folder / METRICS_JSON, headlines)
     for split in set(SPLITS) - set(splits):
         (folder / _picture(split)).unlink(missing_ok=True)
     return folder / REPORT_JSON
+
+
+def _headline(report: SplitReport) -> dict[str, float]:
+    """What two evaluations are compared by, and what `dvc metrics` shows."""
+    f = report.figures
+    return {
+        "n": f.n,
+        "top1": f.top1,
+        "macro_f1": f.macro_f1,
+        "log_loss": f.log_loss,
+        "ece": f.ece,
+    }
 
 
 def _split_document(report: SplitReport) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from kennel.errors import need
@@ -19,12 +20,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--to", metavar="DIR", type=Path, help="the bundle's folder (default: bundles/<id>)"
     )
+    parser.add_argument(
+        "--data",
+        metavar="CSV",
+        type=Path,
+        help="the index it was trained on, where that lies elsewhere now",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     from kennel.run import read_run
 
     trained = read_run(args.run)
+    if args.data is not None:
+        trained = replace(trained, dataset_csv=str(args.data.resolve()))
     need("torch", extra="train")
     from kennel.cli.progress import Counter
     from kennel.learn.export import export
