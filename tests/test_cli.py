@@ -88,7 +88,7 @@ def test_no_words_at_all_show_the_help_as_wrong_usage(capsys: pytest.CaptureFixt
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["bark"], "there is no verb 'bark'; there are sample, index, train"),
+        (["bark"], "there is no verb 'bark'; there are sample, fetch, index"),
         (["--bark"], "--bark"),
         (["predict"], "BUNDLE, PATH"),
         (["predict", "b", "p", "--top", "0"], "'0' is not a whole number from 1"),

@@ -27,7 +27,7 @@ from PIL import Image
 from kennel.machine import usable_cores
 
 SIDE = 64  # pixels of a sketch
-SAME = 0.7  # least similarity of copies; the thresholds are measured: docs/decisions/0010
+SAME = 0.74  # least similarity of copies; the thresholds are measured: docs/decisions/0010
 CANDIDATE = 0.74  # least cosine of two descriptions
 SIDES = (0.92, 0.84)  # of the windows; crops between them are found too
 BEST = 8  # candidates that are kept of a photo

@@ -19,12 +19,15 @@ from kennel.errors import KennelError
 # In the order of the work. The summaries stand here so that `kennel --help` imports no verb.
 VERBS = {
     "sample": "draw a practice set of dog pictures",
+    "fetch": "bring a public set of photos, checked",
     "index": "list and split a folder of photos",
+    "audit": "find copies, leaks, wrong labels and broken photos",
     "train": "train one run",
     "export": "turn a run into a bundle, or refuse",
     "evaluate": "measure a bundle on train, validation and test photos",
     "predict": "answer for photos",
     "show": "the pedigree of a run or a bundle",
+    "clean": "remove caches and unfinished runs",
     "doctor": "what this machine has and lacks",
 }
 

@@ -186,7 +186,7 @@ class RandomErasing:
         drawn = draw.uniform(2 * TRIES + 3)
         square = np.ones((len(photos), 1))
         boxes = random_boxes(drawn[:, 1:], square, scale=self.scale, ratio=self.ratio)
-        edges = torch.from_numpy(boxes * photos.shape[3]).to(photos.device, torch.float32)
+        edges = torch.from_numpy(boxes * photos.shape[3]).float().to(photos.device)
         left, top, right, bottom = edges[:, :, None, None].unbind(1)
         at = torch.arange(photos.shape[3], device=photos.device) + 0.5
         inside = (at >= left) & (at < right) & (at[:, None] >= top) & (at[:, None] < bottom)
@@ -242,7 +242,7 @@ class Change(Protocol):
 
 def amounts(drawn: Float64, photos: Tensor) -> Tensor:  # Float64[N] -> Float32[N]
     """Numbers that were drawn, where the photos are."""
-    return torch.from_numpy(drawn).to(photos.device, torch.float32)
+    return torch.from_numpy(drawn).float().to(photos.device)  # MPS has no float64
 
 
 def _check_share(name: str, value: float) -> None:

@@ -39,7 +39,7 @@ def resize_boxes(
 
 def resize_boxes_at_once(photos: Tensor, boxes: NDArray[np.int64], size: int) -> Tensor:
     """`resize_boxes` as two matrix products, on any device."""
-    edges = torch.from_numpy(boxes).to(photos.device, torch.float32)
+    edges = torch.from_numpy(boxes).float().to(photos.device)
     across = _weights(edges[:, 0], edges[:, 2], photos.shape[3], size)[:, None]
     down = _weights(edges[:, 1], edges[:, 3], photos.shape[2], size)[:, None]
     # The 8-bit kernel rounds and clips between its two passes: so does this.
@@ -74,7 +74,7 @@ def move(
             centre, in halves of the side, x to the right and y down.
     """
     shape = (len(photos), 3, photos.shape[2], photos.shape[3])
-    theta = torch.from_numpy(matrices).to(photos.device, torch.float32)
+    theta = torch.from_numpy(matrices).float().to(photos.device)
     grid = F.affine_grid(theta, list(shape), align_corners=False)
     moved = F.grid_sample(photos.float(), grid, padding_mode="border", align_corners=False)
     inside = (grid.abs() <= 1).all(3)[:, None]
