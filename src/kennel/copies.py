@@ -163,12 +163,11 @@ def _candidates(sketches: NDArray[np.uint8], say: Callable[[float], None]) -> ND
             for mirrored, these in ((False, rows), (True, rows * _MIRROR)):
                 for window, those in enumerate(parts):
                     cosine = np.asarray(these @ those, np.float32)
-                    high = cosine >= least[row : row + _ROWS, None]
-                    if high.any():
-                        pairs = _pairs(cosine, high, window=window, mirrored=mirrored)
-                        pairs["whole"] += row
-                        pairs["part"] += column
-                        found.append(pairs[pairs["whole"] != pairs["part"]])
+                    pairs = _pairs(cosine, least[row : row + _ROWS])
+                    pairs["whole"] += row
+                    pairs["part"] += column
+                    pairs["window"], pairs["mirrored"] = window, mirrored
+                    found.append(pairs[pairs["whole"] != pairs["part"]])
             kept[place] = _few_best(np.concatenate(found))
             _raise_least(least, kept[place])
         say(0.5 * (column + len(block)) / n)
@@ -185,13 +184,12 @@ def _once(pairs: NDArray[np.void]) -> NDArray[np.void]:
     return once
 
 
-def _pairs(
-    cosine: Floats, high: NDArray[np.bool_], *, window: int, mirrored: bool
-) -> NDArray[np.void]:
-    pairs = np.zeros(np.count_nonzero(high), _PAIR)
-    pairs["whole"], pairs["part"] = np.nonzero(high)
-    pairs["window"], pairs["mirrored"] = window, mirrored
-    pairs["cosine"] = cosine[high]
+def _pairs(cosine: Floats, least: Floats) -> NDArray[np.void]:
+    """Places in a block, Float32[rows, columns], that have at least their row's least cosine."""
+    places = np.flatnonzero(cosine >= least[:, None])
+    pairs = np.zeros(len(places), _PAIR)
+    pairs["whole"], pairs["part"] = np.divmod(places, cosine.shape[1])
+    pairs["cosine"] = cosine.ravel()[places]
     return pairs
 
 
