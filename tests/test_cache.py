@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import pickle
+import shutil
 import signal
 import subprocess
 import sys
@@ -176,6 +177,61 @@ Shelf(__import__("pathlib").Path(sys.argv[1]), "things", {"format": 1}).add(sys.
     assert [bytes(after.row(sha)) for sha in SHAS] == ROWS
 
 
+def test_a_file_that_cannot_be_opened_now_is_not_taken_for_damaged(filled: Shelf) -> None:
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            """
+import os, resource, sys
+from pathlib import Path
+from kennel.cache import Shelf
+shelf = Shelf(Path(sys.argv[1]), "things", {"format": 1})
+next_one = os.dup(0)
+os.close(next_one)
+# Enough to list the folder or to open a file, not to map one: that takes a second descriptor.
+most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+resource.setrlimit(resource.RLIMIT_NOFILE, (next_one + 1, most))
+print(len(shelf.missing(sys.argv[2:])))
+resource.setrlimit(resource.RLIMIT_NOFILE, (next_one + 20, most))
+print(len(shelf.missing(sys.argv[2:])))
+""",
+            str(filled.folder.parent),
+            *SHAS,
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == ["6", "0"]
+    assert done.stderr.count("is not used: Too many open files") == 2
+
+
+def test_rows_stay_readable_when_the_cache_is_removed(filled: Shelf) -> None:
+    assert filled.missing(SHAS) == []
+    shutil.rmtree(filled.folder)
+    assert [bytes(filled.row(sha)) for sha in SHAS] == ROWS
+    filled.add([sha256(b"new").hexdigest()], [b"new"])
+    assert json.loads((filled.folder / ABOUT_JSON).read_text(encoding="utf-8")) == filled.about
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may remove everything")
+def test_a_damaged_row_in_a_cache_that_cannot_be_written_is_not_given_back(
+    filled: Shelf, tmp_path: Path
+) -> None:
+    path = next(path for path in rows_files(filled) if ROWS[3] in path.read_bytes())
+    path.write_bytes(path.read_bytes().replace(ROWS[3], b"?" * len(ROWS[3])))
+    filled.folder.chmod(0o500)
+    try:
+        shelf = shelf_in(tmp_path)
+        with pytest.raises(DamagedRowError):
+            shelf.row(SHAS[3])
+        assert shelf.missing(SHAS) == [SHAS[3]]
+        assert bytes(shelf.row(SHAS[2])) == ROWS[2]
+    finally:
+        filled.folder.chmod(0o700)
+
+
 def test_two_who_fill_a_shelf_at_once_write_the_same_files(tmp_path: Path) -> None:
     shelves = [shelf_in(tmp_path), shelf_in(tmp_path)]
     portions = [list(by_file(shelf.missing(SHAS))) for shelf in shelves]
@@ -282,3 +338,15 @@ def test_after_damage_the_other_rows_can_still_be_read_and_all_are_made_again(
     assert SHAS[3] not in shelf
     assert bytes(shelf.row(SHAS[2])) == ROWS[2]
     assert shelf_in(tmp_path).missing(SHAS) == SHAS[:4]
+
+
+def test_a_damaged_file_of_one_row_can_be_made_again_at_once(tmp_path: Path) -> None:
+    shelf = shelf_in(tmp_path)
+    shelf.add(SHAS[3:4], ROWS[3:4])
+    [path] = rows_files(shelf)
+    path.write_bytes(path.read_bytes().replace(ROWS[3], b"?" * len(ROWS[3])))
+    with pytest.raises(DamagedRowError):
+        shelf.row(SHAS[3])
+    assert shelf.missing(SHAS[3:4]) == SHAS[3:4]
+    shelf.add(SHAS[3:4], ROWS[3:4])  # under the same name
+    assert bytes(shelf.row(SHAS[3])) == ROWS[3]

@@ -22,6 +22,7 @@ import struct
 import time
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,6 +89,8 @@ class Shelf:
     def row(self, sha256: str) -> memoryview:
         """A row, read-only and mapped from its file; its CRC-32 is checked the first time.
 
+        It stays readable when its file is removed meanwhile.
+
         Raises:
             KeyError: the shelf does not have it.
             DamagedRowError: a bit flipped. The shelf then no longer has this row, and its file is
@@ -99,7 +102,7 @@ class Shelf:
         if not file.checked[index]:
             if zlib.crc32(row) != file.table["crc32"][index]:
                 self._rows().pop(key, None)
-                file.path.unlink(missing_ok=True)
+                _forget(file.path)
                 raise DamagedRowError(f"a row of {file.path} is damaged")
             file.checked[index] = True
         return row
@@ -135,7 +138,7 @@ class Shelf:
             if coming.failed:
                 raise
             for written in self._written:
-                written.unlink(missing_ok=True)
+                _forget(written)
             raise KennelError(
                 f"{self.folder} cannot be written: {error.strerror or error}.",
                 fix="make room there (kennel clean), or keep the cache elsewhere: "
@@ -143,17 +146,16 @@ class Shelf:
             ) from error
         self._written.append(path)
         if self._where is not None:
+            self._files.pop(path.name, None)  # one of this name that was damaged
             self._take_in(path)
 
     def _set_up(self) -> None:
         if not (self.folder / ABOUT_JSON).is_file():
             write_json(self.folder / ABOUT_JSON, self.about)
         for part in self.folder.glob(".*.part"):
-            try:
+            with suppress(OSError):  # its writer was quicker, or it is somebody else's
                 if time.time() - part.stat().st_mtime > ABANDONED_S:
                     part.unlink()
-            except FileNotFoundError:  # whose writer was quicker
-                continue
 
     def _rows(self) -> dict[bytes, tuple[_RowsFile, int]]:
         return self._look() if self._where is None else self._where
@@ -172,9 +174,14 @@ class Shelf:
             return
         try:
             file = _RowsFile.open(path)
-        except (OSError, ValueError) as error:
+        except FileNotFoundError:  # removed a moment ago
+            return
+        except OSError as error:  # too many open files, no permission: nothing is wrong with it
+            log.warning("%s is not used: %s", path, error.strerror or error)
+            return
+        except ValueError as error:
             log.warning("%s is damaged (%s); its rows are made again", path, error)
-            path.unlink(missing_ok=True)
+            _forget(path)
             return
         self._files[path.name] = file
         for index, sha in enumerate(file.table["sha256"]):
@@ -210,6 +217,11 @@ class _RowsFile:
     def row(self, index: int) -> memoryview:
         start = int(self.table["offset"][index])
         return self.content[start : start + int(self.table["length"][index])]
+
+
+def _forget(path: Path) -> None:
+    with suppress(OSError):  # where nothing may be removed, its rows are not used all the same
+        path.unlink()
 
 
 class _Coming(Iterator[Buffer]):

@@ -61,6 +61,17 @@ def test_what_happens_to_a_photo_does_not_depend_on_its_batch() -> None:
         )
 
 
+def test_numbers_go_to_the_photos_device_and_nothing_comes_back() -> None:
+    # On "meta" a tensor has a shape and no numbers: whoever asked for one, as `if` and `.item()`
+    # do, would make an accelerator wait; whoever mixed devices would fail.
+    seen = vary_all(ALL, soft_photos(12).to("meta"), draw_of(12))
+    assert (seen.device.type, seen.dtype, tuple(seen.shape)) == (
+        "meta",
+        torch.uint8,
+        (12, 3, 32, 32),
+    )
+
+
 def test_no_random_number_of_torch_or_numpy_is_drawn() -> None:
     before, numpys = torch.get_rng_state(), np.random.get_state()[1].copy()  # type: ignore[index]
     first = vary_all(ALL, soft_photos(4), draw_of(4))
@@ -126,6 +137,23 @@ def test_crops_have_the_shapes_and_places_that_torchvision_draws() -> None:
         assert mine.std() == pytest.approx(other.std(), rel=0.05)
     assert ours.min() >= 0
     assert (ours <= np.array([width, height, width, height]) + 1e-9).all()
+
+
+@pytest.mark.parametrize(("width", "height"), [(300, 100), (100, 300), (200, 200)])
+def test_a_crop_of_the_squashed_photo_is_the_crop_of_the_photo(width: int, height: int) -> None:
+    coarse = torch.rand(1, 3, 6, 6, generator=torch.Generator().manual_seed(2)) * 255
+    photo = torch.nn.functional.interpolate(coarse, (height, width), mode="bicubic")
+    photo = photo.clamp(0, 255).to(torch.uint8)
+    squashed = tv.resize(photo, [80, 80])
+    crop, draw = RandomResizedCrop(scale=[0.2, 1.0]), draw_of(30, size=64, sizes=(width, height))
+    seen = crop.vary(squashed.expand(30, -1, -1, -1), draw)
+    for box, ours in zip(crop.boxes(draw) * [width, height, width, height], seen, strict=True):
+        left, top, right, bottom = (round(edge) for edge in box)
+        theirs = tv.resized_crop(photo[0], top, left, bottom - top, right - left, [64, 64])
+        difference = (ours.int() - theirs.int()).abs().float()
+        assert difference.mean() < 4  # half a pixel of 80 at either edge
+        moved = (ours.int() - theirs.flip(2).int()).abs().float()
+        assert moved.mean() > 3 * difference.mean()
 
 
 def test_a_photo_too_long_for_any_crop_gives_its_middle() -> None:

@@ -201,6 +201,24 @@ def test_what_does_not_fit_is_read_from_the_photos(
     np.testing.assert_array_equal(pixels_of(rows), pixels_of(rows_of(few, rows.form, None)))
 
 
+def test_a_full_cache_takes_no_more_from_run_to_run(
+    few: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kennel.cache.FEWEST_ROWS", 2)
+    monkeypatch.setattr("kennel.cache.MOST_FILES", 4)
+    form = Form(SEES[0], room=1.5)
+    for budget, files in ((0, 0), (form.raw_bytes, 1), (form.raw_bytes, 1)):
+        found: list[int] = []
+        before = list((tmp_path / "cache").rglob("*.rows"))
+        rows = PhotoRows(few, few.photos, form)
+        fill_caches([rows], cache_dir=tmp_path / "cache", max_bytes=budget, on_found=found.append)
+        assert len(list((tmp_path / "cache").rglob("*.rows"))) == files
+        assert rows.shelf is not None
+        kept = [p.sha256 for p in few.photos if p.sha256 in rows.shelf]
+        assert sum(map(rows.shelf.length, kept)) <= budget
+        assert found == ([len(few.photos)] if files > len(before) else [])
+
+
 # what is refused, and what is survived
 
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from pictures import NOTICING, TINY, Noticing, train_with
+from pictures import NOTICING, TINY, Noticing, draw_dataset, train_with
 from torch.nn import functional as F
 
 from kennel.bundle import Preprocess
 from kennel.dataset import Dataset
-from kennel.errors import UsageError
+from kennel.errors import PhotoError, UsageError
 from kennel.images import normalise, read_photo
 from kennel.learn.augment import ColorJitter, RandomHorizontalFlip, RandomResizedCrop
 from kennel.learn.learner import Learner, balanced_weights
@@ -90,6 +91,27 @@ def test_normalisation_is_the_one_of_the_house_on_every_device(preprocess: Prepr
     expected = normalise(photos.permute(0, 2, 3, 1).numpy(), preprocess)
     np.testing.assert_array_equal(normalised(photos, preprocess), expected)
     np.testing.assert_array_equal(looked_up(photos, preprocess), expected)  # of accelerators
+
+
+@pytest.mark.parametrize("precision", ["bf16-true", "64-true", "bf16-mixed"])
+@pytest.mark.parametrize("mix", ["default", "cutmix"])
+def test_every_precision_of_the_network_gets_photos_of_its_own(
+    precision: str, mix: str, dataset: Dataset, tmp_path: Path
+) -> None:
+    words = [*TINY, "logger=none", f"data.csv={dataset.csv}", f"paths.output_dir={tmp_path / 'r'}"]
+    more = (f"data={mix}", f"trainer.precision={precision}", "trainer.max_epochs=1")
+    assert train_with([*words, *more]).status == "done"
+
+
+@pytest.mark.parametrize("readers", [0, 1])
+def test_a_photo_that_broke_is_named_whoever_reads_it(readers: int, tmp_path: Path) -> None:
+    drawn = draw_dataset(tmp_path)
+    drawn.file(drawn.split("train")[3]).write_bytes(b"")
+    words = [*TINY, "logger=none", f"data.csv={drawn.csv}", f"paths.output_dir={tmp_path / 'r'}"]
+    with pytest.raises(PhotoError, match=drawn.split("train")[3].path) as refused:
+        train_with([*words, f"data.num_workers={readers}"])
+    assert refused.value.fix
+    assert "Traceback" not in refused.value.message
 
 
 def test_augmentation_is_followed_by_the_one_normalisation(dataset: Dataset) -> None:
@@ -262,3 +284,23 @@ def test_penalty_is_on_the_weights_of_the_head_alone(logged: dict[str, float]) -
     plain, heavy = learner(logged), learner(logged, l2=2.0)
     more = float(heavy.training_step(batch, 0) - plain.training_step(batch, 0))
     assert more == pytest.approx(float(heavy.network.head.weight.square().sum()), rel=1e-4)
+
+
+def test_a_step_on_an_accelerator_asks_for_no_number(
+    dataset: Dataset, logged: dict[str, float]
+) -> None:
+    # "meta" has no numbers to give: `if loss` and `.item()` fail on it.
+    data = data_of(dataset, augment=CROP)
+    batch = next(iter(data.train_dataloader()))
+    photos, truth = data.on_after_batch_transfer(
+        batch._replace(pixels=batch.pixels.to("meta"), truth=batch.truth.to("meta")), 0
+    )
+    made = learner(logged, l2=0.1).to("meta")
+    made.log = lambda *_, **__: None  # type: ignore[assignment]
+    trainer: Any = SimpleNamespace(log_every_n_steps=20, is_last_batch=False)
+    made._trainer = trainer
+    made.training_step((photos, truth), 0).backward()
+    for look in (19, 20):  # where it is logged, and at the end of an epoch
+        trainer.is_last_batch = look == 20
+        with pytest.raises(RuntimeError, match="meta"):
+            made.training_step((photos, truth), look)

@@ -32,6 +32,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from kennel.cli import main
 from kennel.dataset import Dataset
 from kennel.errors import KennelError, RunError, UsageError
+from kennel.hold import MARK, Hold, holding, who_holds
 from kennel.learn.settings import check_settings
 from kennel.learn.train import train
 from kennel.run import BEST_WEIGHTS, LAST_CHECKPOINT, Run, read_run
@@ -351,6 +352,21 @@ def test_a_refusal_names_the_value_and_leaves_no_folder(
     assert not out.exists()
 
 
+def test_a_refusal_leaves_an_empty_folder_empty_and_a_full_one_as_it_was(
+    dataset: Dataset, tmp_path: Path
+) -> None:
+    empty, full = tmp_path / "empty", tmp_path / "full"
+    empty.mkdir()
+    full.mkdir()
+    (full / "note").write_text("mine", encoding="utf-8")
+    for out in (empty, full):
+        asked = [word for word in words(dataset, out) if "data.csv" not in word]
+        with pytest.raises(UsageError, match="gelo"):
+            train_with([*asked, f"data.photos={dataset.photos_dir}", "model.act_layer=gelo"])
+    assert list(empty.iterdir()) == []
+    assert (full / "note").read_text(encoding="utf-8") == "mine"
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
 def test_a_gpu_that_is_not_there_is_refused_before_any_photo_is_read(
     dataset: Dataset, tmp_path: Path
@@ -387,6 +403,23 @@ def test_a_folder_with_a_run_is_not_written_over(tiny_run: Run, dataset: Dataset
     with pytest.raises(RunError, match="already holds a run"):
         train_with(words(dataset, tiny_run.path))
     assert (tiny_run.path / "run.json").read_bytes() == before
+
+
+def test_a_folder_where_a_run_is_going_on_is_refused_and_no_mark_outlives_its_run(
+    tiny_run: Run, dataset: Dataset, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    out.mkdir()
+    with holding(out):
+        with pytest.raises(RunError, match="another process is at work"):
+            train_with(words(dataset, out))
+        assert [each.name for each in out.iterdir()] == [MARK]
+    with pytest.raises(RunError, match="loss became nan"):
+        train_with(words(dataset, out, "optimizer.lr=1e30"))
+    assert [who_holds(run) for run in (tiny_run.path, out)] == [Hold.NONE, Hold.NONE]
+    (out / MARK).touch()  # as a run leaves it that was killed
+    again = train_with(words(dataset, out, "ckpt_path=last", "trainer.max_epochs=1"))
+    assert (again.status, who_holds(out)) == ("done", Hold.NONE)
 
 
 def test_a_checkpoint_from_elsewhere_does_not_write_over_a_run(

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from kennel.learn import colour
-from kennel.learn.resample import resize_boxes
+from kennel.learn.resample import placed, resize_boxes
 
 TRIES = 10  # at a random crop that fits into the photo, as in torchvision
 
@@ -186,12 +186,12 @@ class RandomErasing:
         drawn = draw.uniform(2 * TRIES + 3)
         square = np.ones((len(photos), 1))
         boxes = random_boxes(drawn[:, 1:], square, scale=self.scale, ratio=self.ratio)
-        edges = torch.from_numpy(boxes * photos.shape[3]).float().to(photos.device)
+        edges = placed((boxes * photos.shape[3]).astype(np.float32), photos)
         left, top, right, bottom = edges[:, :, None, None].unbind(1)
         at = torch.arange(photos.shape[3], device=photos.device) + 0.5
         inside = (at >= left) & (at < right) & (at[:, None] >= top) & (at[:, None] < bottom)
-        hit = torch.from_numpy(drawn[:, 0] < self.p).to(photos.device)[:, None, None]
-        paint = torch.tensor(self.value, dtype=torch.uint8, device=photos.device)
+        hit = placed(drawn[:, 0] < self.p, photos)[:, None, None]
+        paint = placed(np.array(self.value, np.uint8), photos)
         return torch.where((inside & hit)[:, None], paint[None, :, None, None], photos)
 
 
@@ -232,7 +232,7 @@ def on_some(photos: Tensor, chosen: Bool, change: Change) -> Tensor:
     which = np.flatnonzero(chosen)
     if not len(which):
         return photos
-    index = torch.from_numpy(which).to(photos.device)
+    index = placed(which, photos)
     return photos.index_copy(0, index, change(photos.index_select(0, index), which))
 
 
@@ -242,7 +242,7 @@ class Change(Protocol):
 
 def amounts(drawn: Float64, photos: Tensor) -> Tensor:  # Float64[N] -> Float32[N]
     """Numbers that were drawn, where the photos are."""
-    return torch.from_numpy(drawn).float().to(photos.device)  # MPS has no float64
+    return placed(drawn.astype(np.float32), photos)
 
 
 def _check_share(name: str, value: float) -> None:

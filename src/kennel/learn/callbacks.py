@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import math
 import time
+from contextlib import suppress
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,9 @@ from kennel.errors import RunError, UsageError
 from kennel.learn.models import Network
 
 PICTURES = 16
+UNREAD_STEPS = 1000  # at most, of which the times are still with the device
+
+Mark = Any  # seconds, or an event of CUDA: see _mark
 
 
 class BestWeights(Callback):
@@ -94,28 +98,37 @@ class Speed(Callback):
     waiting for them.
 
     Logs `train/images_per_s` and `train/wait_share` (0..1) once an epoch. Validation is left out of
-    both.
+    both. On CUDA the times are the device's own, read once an epoch: no step waits for them.
     """
 
     def __init__(self) -> None:
         self.images = 0
         self.busy_s = self.wait_s = 0.0
-        self._mark_s = 0.0
+        self._ended: Mark = 0.0  # the step before
+        self._started: Mark = 0.0
+        self._steps: list[tuple[Mark, Mark, Mark]] = []  # whose times are not read yet
         self._epoch = (0, 0.0, 0.0)
 
     @property
     def images_per_s(self) -> float:
         """Of the whole run so far; 0 before the first step."""
-        return self.images / (self.busy_s + self.wait_s) if self.images else 0.0
+        with suppress(RuntimeError):  # of a device that broke: its last times are lost
+            self._read()
+        seconds = self.busy_s + self.wait_s
+        return self.images / seconds if seconds else 0.0
 
-    def on_train_epoch_start(self, *_: Any) -> None:
-        self._mark_s = time.monotonic()
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._read()
+        self._ended = _mark(pl_module.device)
         self._epoch = (self.images, self.busy_s, self.wait_s)
 
-    def on_train_batch_start(self, *_: Any) -> None:
-        now = time.monotonic()
-        self.wait_s += now - self._mark_s
-        self._mark_s = now
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._ended = _mark(pl_module.device)  # it may lie between two steps
+
+    def on_train_batch_start(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        self._started = _mark(pl_module.device)
 
     def on_train_batch_end(
         self,
@@ -125,12 +138,12 @@ class Speed(Callback):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        if torch.cuda.is_available() and pl_module.device.type == "cuda":
-            torch.cuda.synchronize()
-        now = time.monotonic()
-        self.busy_s += now - self._mark_s
-        self._mark_s = now
+        ended = _mark(pl_module.device)
+        self._steps.append((self._ended, self._started, ended))
+        self._ended = ended
         self.images += len(batch[0]) * trainer.world_size
+        if trainer.is_last_batch or len(self._steps) >= UNREAD_STEPS:
+            self._read()
         if trainer.is_last_batch:
             images, busy_s, wait_s = (
                 a - b
@@ -142,6 +155,28 @@ class Speed(Callback):
             pl_module.log(
                 "train/wait_share", wait_s / max(busy_s + wait_s, 1e-9), rank_zero_only=True
             )
+
+    def _read(self) -> None:
+        for before, started, ended in self._steps:
+            self.wait_s += _seconds(before, started)
+            self.busy_s += _seconds(started, ended)
+        self._steps.clear()
+
+
+def _mark(device: torch.device) -> Mark:
+    """This moment; on CUDA the one when the device has done what it was given by now."""
+    if device.type != "cuda":
+        return time.monotonic()
+    event = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+    event.record()
+    return event
+
+
+def _seconds(earlier: Mark, later: Mark) -> float:
+    if isinstance(later, torch.cuda.Event):
+        later.synchronize()
+        return float(earlier.elapsed_time(later)) / 1000
+    return float(later - earlier)
 
 
 class Graph(Callback):

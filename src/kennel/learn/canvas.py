@@ -39,7 +39,8 @@ from kennel.machine import usable_cores
 log = logging.getLogger(__name__)
 
 JPEG_QUALITY = 95
-JPEG_SHARE = 0.3  # of the raw bytes, at most, on photos: what must be free on the disk beforehand
+# Of the raw bytes, at most, on photos (60 photos of dogs at 224 and 280 px: PNG 0.76, JPEG 0.27).
+SHARES = {"raw": 1.0, "png": 0.8, "jpeg": 0.3}
 TRUE_SIZE = struct.Struct("<II")  # in front of a row's pixels
 
 UInt8 = NDArray[np.uint8]
@@ -69,6 +70,11 @@ class Form:
     def raw_bytes(self) -> int:
         """Of a row that is not packed."""
         return TRUE_SIZE.size + self.side**2 * 3
+
+    @property
+    def row_bytes(self) -> int:
+        """Of a row, at most, on photos: exact where it is not packed."""
+        return int(self.raw_bytes * SHARES[self.packing])
 
     def about(self) -> dict[str, Any]:
         """All that rows of this form depend on but the photo."""
@@ -174,72 +180,69 @@ def fill_caches(
     Args:
         rows: which; the first are served first. Their form's packing is set here.
         max_bytes: of the cache for these photos.
-        on_found: called with the number of photos that are not in the cache, where there are any.
-        on_photo: called with the file of each.
+        on_found: called with the number of photos that are not in the cache, where there are any
+            and they may come in.
+        on_photo: called with the file of each that came in.
     Raises:
         PhotoError: a photo cannot be read.
         DatasetError: it changed since it was indexed.
-        KennelError: the disk is full.
+        KennelError: the disk is full, or the cache cannot be written.
     """
     left = max_bytes
     for some in rows:
         distinct = len({photo.sha256 for photo in some.photos})
-        raw = distinct * some.form.raw_bytes
-        lossy = some.form.room is not None
-        if raw > left:
+        if distinct * some.form.raw_bytes > left:
+            lossy = some.form.room is not None
             some.form = replace(some.form, packing="jpeg" if lossy else "png")
         some.shelf = Shelf(cache_dir, "photos", some.form.about())
-        left -= min(left, raw if some.form.packing == "raw" else int(raw * JPEG_SHARE))
-    found = [(some, _shelf(some).missing(p.sha256 for p in some.photos)) for some in rows]
-    needed = sum(
-        len(missing) * some.form.raw_bytes * (1.0 if some.form.packing == "raw" else JPEG_SHARE)
-        for some, missing in found
-    )
-    total = sum(len(missing) for _, missing in found)
-    if not total:
-        return
-    refuse_full_disk(cache_dir, min(int(needed), max_bytes))
-    if on_found is not None:
-        on_found(total)
-    spent = 0
-    for some, missing in found:
-        spent = _fill(some, missing, spent, max_bytes=max_bytes, on_photo=on_photo)
-
-
-def _fill(
-    rows: PhotoRows,
-    missing: Sequence[str],
-    spent: int,
-    *,
-    max_bytes: int,
-    on_photo: Callable[[Path], None] | None,
-) -> int:
-    """Puts those photos on the shelf; gives the bytes that the cache has then."""
-    shelf = _shelf(rows)
-    photos = {photo.sha256: photo for photo in rows.photos}
-    spent += sum(shelf.length(sha) for sha in photos if sha in shelf)
+        left -= min(left, distinct * some.form.row_bytes)
+    spent, missing = _taken_stock(rows)
+    total = sum(len(photos) for _, photos in missing)
+    counted = False
     pool = ThreadPoolExecutor(usable_cores())  # Pillow decodes without the interpreter's lock
-
-    def made(some: Sequence[str]) -> Iterator[bytes]:
-        asked = [photos[sha] for sha in some]
-        rows_of = _in_order(pool, lambda p: make_row(rows.dataset, p, rows.form), asked)
-        for photo, row in zip(asked, rows_of, strict=True):
-            yield row
-            if on_photo is not None:
-                on_photo(rows.dataset.file(photo))
-
     try:
-        for some in by_file(missing):
-            shelf.add(some, made(some))
-            spent += sum(map(shelf.length, some))
-            if spent > max_bytes:
+        for some, photos in missing:
+            if spent + len(photos) * some.form.row_bytes > max_bytes:
                 log.warning(
                     "data.cache.max_gib is reached: the other photos are read from their files"
                 )
                 break
+            if not counted:
+                counted = True
+                needed = sum(len(photos) * some.form.row_bytes for some, photos in missing)
+                refuse_full_disk(cache_dir, min(needed, max_bytes - spent))
+                if on_found is not None:
+                    on_found(total)
+            shas = [photo.sha256 for photo in photos]
+            _shelf(some).add(shas, _made(some, photos, pool, on_photo))
+            spent += sum(map(_shelf(some).length, shas))
     finally:
         pool.shutdown(cancel_futures=True)  # on Ctrl-C the rest is not waited for
-    return spent
+
+
+def _taken_stock(rows: Sequence[PhotoRows]) -> tuple[int, list[tuple[PhotoRows, list[Photo]]]]:
+    """Bytes that the cache has of these photos, and the others, in portions of a file each."""
+    spent = 0
+    missing: list[tuple[PhotoRows, list[Photo]]] = []
+    for some in rows:
+        photos, shelf = {photo.sha256: photo for photo in some.photos}, _shelf(some)
+        left = shelf.missing(photos)
+        spent += sum(map(shelf.length, photos.keys() - set(left)))
+        missing += [(some, [photos[sha] for sha in portion]) for portion in by_file(left)]
+    return spent, missing
+
+
+def _made(
+    rows: PhotoRows,
+    photos: Sequence[Photo],
+    pool: ThreadPoolExecutor,
+    on_photo: Callable[[Path], None] | None,
+) -> Iterator[bytes]:
+    made = _in_order(pool, lambda photo: make_row(rows.dataset, photo, rows.form), photos)
+    for photo, row in zip(photos, made, strict=True):
+        yield row
+        if on_photo is not None:
+            on_photo(rows.dataset.file(photo))
 
 
 def make_row(dataset: Dataset, photo: Photo, form: Form) -> bytes:

@@ -5,11 +5,12 @@ N photos, H x W pixels. All: UInt8[N, 3, H, W] -> UInt8[N, 3, H, W], `amount` Fl
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from kennel.learn.resample import rounded
+from kennel.learn.resample import placed, rounded
 
 LUMA = (0.2989, 0.587, 0.114)
 
@@ -81,7 +82,7 @@ def _away(photos: Tensor, other: Tensor, amount: Tensor) -> Tensor:
 
 
 def _grey(photos: Tensor) -> Tensor:  # -> Float32[N, 1, H, W]
-    share = torch.tensor(LUMA, device=photos.device)[:, None, None]
+    share = placed(np.array(LUMA, np.float32), photos)[:, None, None]
     return (photos.float() * share).sum(1, keepdim=True).floor()
 
 

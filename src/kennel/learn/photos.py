@@ -21,9 +21,11 @@ from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 from kennel.bundle import Preprocess
 from kennel.dataset import Dataset as Photos
 from kennel.dataset import Photo
+from kennel.errors import KennelError
 from kennel.images import normalise
 from kennel.learn.augment import Augmentation, Draw, RandomResizedCrop, vary_all
 from kennel.learn.canvas import Form, PhotoRows, fill_caches
+from kennel.learn.resample import placed
 from kennel.machine import usable_cores
 
 MOST_WORKERS = 8
@@ -75,7 +77,15 @@ class RawBatch(NamedTuple):
     seeds: NDArray[np.int64] | None
 
 
-class PhotoSplit(Dataset[RawBatch]):
+class Unread(NamedTuple):
+    """Why a batch was not read. Errors of Kennel do not travel between torch's processes."""
+
+    kind: type[KennelError]
+    message: str
+    fix: str
+
+
+class PhotoSplit(Dataset[RawBatch | Unread]):
     """The photos of one split, read a batch at a time.
 
     Args:
@@ -97,15 +107,29 @@ class PhotoSplit(Dataset[RawBatch]):
     ) -> None:
         crops = any(isinstance(part, RandomResizedCrop) for part in augment)
         self.rows = PhotoRows(dataset, photos, Form(preprocess, room=room if crops else None))
-        self.truth = [dataset.labels.index(photo.label) for photo in photos]
+        number = {label: index for index, label in enumerate(dataset.labels)}
+        self.truth = [number[photo.label] for photo in photos]
         self.preprocess = preprocess
         self.augment = tuple(augment)
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitems__(self, keys: Sequence[int | tuple[int, int]]) -> RawBatch:
-        """A batch of photos by index, or by (index, seed of its augmentation)."""
+    def __getitems__(self, keys: Sequence[int | tuple[int, int]]) -> RawBatch | Unread:
+        """`read`; a reader that is a process of its own returns what it would raise."""
+        try:
+            return self.read(keys)
+        except KennelError as error:
+            if get_worker_info() is None:
+                raise
+            return Unread(type(error), error.message, error.fix)
+
+    def read(self, keys: Sequence[int | tuple[int, int]]) -> RawBatch:
+        """A batch of photos by index, or by (index, seed of its augmentation).
+
+        Raises:
+            PhotoError, DatasetError: see PhotoRows.read.
+        """
         # Lightning asks by index alone where it overfits on purpose: then a photo always looks the
         # same.
         pairs = [(key, key) if isinstance(key, int) else key for key in keys]
@@ -130,7 +154,7 @@ class PhotoSplit(Dataset[RawBatch]):
     def spread(self, n: int) -> NDArray[np.uint8]:  # UInt8[N, H, W, 3]
         """n photos at even distances, or all where there are fewer."""
         every = max(len(self) // n, 1)
-        batch = self.__getitems__(list(range(0, len(self), every)[:n]))
+        batch = self.read(list(range(0, len(self), every)[:n]))
         return self.seen(batch).permute(0, 2, 3, 1).numpy()
 
 
@@ -216,16 +240,21 @@ class PhotoData(L.LightningDataModule):
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> tuple[Tensor, Tensor]:
         """A batch as the network gets it, made on the device where it is.
 
-        RawBatch -> (Float32[N, 3, H, W], Int64[N]), or Float32[N, K] where photos are mixed.
+        RawBatch -> (Float32[N, 3, H, W], Int64[N]), or Float32[N, K] where photos are mixed; other
+        floats where `trainer.precision` has the network in others.
         """
+        if isinstance(batch, Unread):
+            raise batch.kind(batch.message, fix=batch.fix)
         trainer: Any = self.trainer
         trains = trainer is not None and trainer.training
         split = self.training if batch.seeds is not None else self.validation
         photos = normalised(split.seen(batch), split.preprocess)
         if trains and self.mix is not None and len(photos) > 1:
-            mixed: tuple[Tensor, Tensor] = self.mix(photos, batch.truth)
-            return mixed
-        return photos, batch.truth
+            seen: tuple[Tensor, Tensor] = self.mix(photos, batch.truth)
+        else:
+            seen = photos, batch.truth
+        # Lightning asked its precision for 8-bit pixels, before there were floats.
+        return seen if trainer is None else trainer.precision_plugin.convert_input(seen)
 
     def pictures(self, n: int) -> NDArray[np.uint8]:  # UInt8[N, H, W, 3]
         """n training photos from all over the split, as training sees them: augmented."""
@@ -242,9 +271,11 @@ class PhotoData(L.LightningDataModule):
     def _readers(self) -> int:
         if self.num_workers >= 0:
             return self.num_workers
+        return 0 if self._trains_here() else min(usable_cores(), MOST_WORKERS)
+
+    def _trains_here(self) -> bool:
         trainer: Any = self.trainer
-        trains_here = trainer is None or isinstance(trainer.accelerator, CPUAccelerator)
-        return 0 if trains_here else min(usable_cores(), MOST_WORKERS)
+        return trainer is None or isinstance(trainer.accelerator, CPUAccelerator)
 
     def _loader(self, photos: PhotoSplit, **more: Any) -> DataLoader[Any]:
         readers = self._readers()
@@ -256,7 +287,7 @@ class PhotoData(L.LightningDataModule):
             generator=torch.Generator().manual_seed(self.seed),
             num_workers=readers,
             persistent_workers=readers > 0,
-            pin_memory=torch.cuda.is_available(),
+            pin_memory=torch.cuda.is_available() and not self._trains_here(),
             **more,
         )
 
@@ -279,5 +310,5 @@ def normalised(photos: Tensor, preprocess: Preprocess) -> Tensor:
 def looked_up(photos: Tensor, preprocess: Preprocess) -> Tensor:
     """`normalised`, on any device, by the 256 values of each channel that `normalise` gives."""
     every = np.repeat(np.arange(256, dtype=np.uint8)[None, :, None], 3, axis=2)
-    values = torch.from_numpy(normalise(every, preprocess))[:, 0].to(photos.device)
+    values = placed(normalise(every, preprocess)[:, 0], photos)
     return torch.stack([values[c][photos[:, c].int()] for c in range(3)], dim=1)

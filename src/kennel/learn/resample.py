@@ -5,6 +5,8 @@ N photos, H x W pixels, S x S the size asked for.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -39,7 +41,7 @@ def resize_boxes(
 
 def resize_boxes_at_once(photos: Tensor, boxes: NDArray[np.int64], size: int) -> Tensor:
     """`resize_boxes` as two matrix products, on any device."""
-    edges = torch.from_numpy(boxes).float().to(photos.device)
+    edges = placed(boxes.astype(np.float32), photos)
     across = _weights(edges[:, 0], edges[:, 2], photos.shape[3], size)[:, None]
     down = _weights(edges[:, 1], edges[:, 3], photos.shape[2], size)[:, None]
     # The 8-bit kernel rounds and clips between its two passes: so does this.
@@ -74,12 +76,21 @@ def move(
             centre, in halves of the side, x to the right and y down.
     """
     shape = (len(photos), 3, photos.shape[2], photos.shape[3])
-    theta = torch.from_numpy(matrices).float().to(photos.device)
+    theta = placed(matrices.astype(np.float32), photos)
     grid = F.affine_grid(theta, list(shape), align_corners=False)
     moved = F.grid_sample(photos.float(), grid, padding_mode="border", align_corners=False)
     inside = (grid.abs() <= 1).all(3)[:, None]
-    colour = torch.tensor(fill, dtype=torch.float32, device=photos.device)[None, :, None, None]
+    colour = placed(np.array(fill, np.float32), photos)[None, :, None, None]
     return rounded(torch.where(inside, moved, colour))
+
+
+def placed(values: NDArray[Any], photos: Tensor) -> Tensor:
+    """Numbers of the processor where the photos are; no float64, which MPS has not.
+
+    CUDA copies them aside at once: waiting for it would be waiting for the step before.
+    """
+    cuda = photos.device.type == "cuda"
+    return torch.from_numpy(values).to(photos.device, non_blocking=cuda)
 
 
 def rounded(values: Tensor) -> Tensor:  # Float32[...] -> UInt8[...]

@@ -78,22 +78,24 @@ def train(settings: DictConfig, *, count: PhotoCount) -> Run:
     resume = checkpoint_to_resume(settings.ckpt_path, out)
     if first:
         refuse_occupied(out, settings.ckpt_path)
-    new = not out.exists()
+    earlier = set(out.iterdir()) if out.is_dir() else None
     _make_folder(out)
     with holding(out) if first else nullcontext():
-        return _carry_out(settings, out, new=new, first=first, resume=resume, count=count)
+        return _carry_out(settings, out, earlier=earlier, first=first, resume=resume, count=count)
 
 
 def _carry_out(
     settings: DictConfig,
     out: Path,
     *,
-    new: bool,
+    earlier: set[Path] | None,
     first: bool,
     resume: Path | None,
     count: PhotoCount,
 ) -> Run:
-    """The run, in the folder `out`, which is there and in which nobody else works."""
+    """The run, in the folder `out`, which is there and in which nobody else works; `earlier` is
+    what was in it, None where it is new.
+    """
     started_s = time.monotonic()
     keep_freed_memory()
     L.seed_everything(settings.seed, workers=True, verbose=False)
@@ -117,8 +119,8 @@ def _carry_out(
         if first:
             _write_config(settings, out)
     except BaseException:
-        if new and first:
-            shutil.rmtree(out, ignore_errors=True)  # made a moment ago, by the lines above
+        if first and not earlier:
+            _take_away(out, keep_folder=earlier is not None)
         raise
     commit, dirty = git_state(Path.cwd())
     run = Run(
@@ -351,6 +353,17 @@ def _make_folder(out: Path) -> None:
         raise RunError(
             f"{out} cannot be written: {error.strerror}.", fix="choose another paths.output_dir"
         ) from error
+
+
+def _take_away(out: Path, *, keep_folder: bool) -> None:
+    """Removes what the preparation of a run wrote into a folder that was empty or not there."""
+    for each in out.iterdir():
+        if each.is_dir():
+            shutil.rmtree(each, ignore_errors=True)
+        else:
+            each.unlink(missing_ok=True)
+    if not keep_folder:
+        out.rmdir()
 
 
 def _write_config(settings: DictConfig, out: Path) -> None:
