@@ -57,6 +57,14 @@ def test_clean_photos_end_with_0_and_say_what_to_type(
     ]
 
 
+def test_the_headline_counts_pictures_where_no_file_is_there_twice(photos: Path) -> None:
+    with Image.open("photos/Boxer/3.jpg") as picture:
+        picture.resize((72, 54)).save("photos/Boxer/smaller.jpg")
+    audit("photos")
+    page = Path("audit/index.html").read_text(encoding="utf-8")
+    assert "<h1>19 files, 18 pictures</h1>" in page
+
+
 def test_an_error_ends_with_1_and_fits_80_columns(
     photos: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
