@@ -6,6 +6,7 @@ lies there unlocked was left by a process that was killed.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 from collections.abc import Iterator
@@ -43,6 +44,9 @@ def holding(folder: Path) -> Iterator[None]:
                 f"another process is at work in {folder}.",
                 fix="wait for it to end, or choose another paths.output_dir",
             ) from None
+        except OSError as error:  # a file system without locks: nobody can be asked
+            if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
+                raise
         try:
             yield
         finally:
