@@ -39,6 +39,7 @@ _FEW, _SURELY = 12, 0.9  # blocks that show something; the similarity that is as
 _ROUGH, _STEPS = 3, 6  # steps of the fit, before and after most pairs are dropped
 _ROUGHLY = 0.75  # least correlation after the first
 _ROWS, _COLUMNS, _PAIRS = 1024, 8192, 256  # worked on at once: some 100 MB
+_CROWDED = 64 * _ROWS  # pairs of a block beyond which they are sifted before more are looked for
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.intp]
@@ -93,17 +94,15 @@ def find_copies(
         on_share: called with the share of the work that is done, 0..1.
     Returns: sorted by first, second. A photo that shows nothing (one colour) has no copies.
     """
-    shows = np.flatnonzero(shows_something(sketches))
-    some = sketches if len(shows) == len(sketches) else sketches[shows]
     say = on_share or (lambda share: None)
-    candidates = _candidates(some, say)
+    candidates = _candidates(sketches, shows_something(sketches), say)
     chunks = [candidates[at : at + _PAIRS] for at in range(0, len(candidates), _PAIRS)]
     found = []
     with ThreadPoolExecutor(usable_cores()) as pool:
-        alike = pool.map(partial(_similarity, some), chunks)
+        alike = pool.map(partial(_similarity, sketches), chunks)
         for done, (pairs, similarity) in enumerate(zip(chunks, alike, strict=True), start=1):
             for place in np.flatnonzero(similarity >= SAME):
-                first, second = sorted(int(shows[pairs[end][place]]) for end in ("whole", "part"))
+                first, second = sorted(int(pairs[end][place]) for end in ("whole", "part"))
                 mirrored = bool(pairs["mirrored"][place])
                 found.append(Copy(first, second, float(similarity[place]), mirrored))
             say(0.5 + 0.5 * done / len(chunks))
@@ -113,7 +112,7 @@ def find_copies(
 
 def shows_something(sketches: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """Which sketches are more than one colour, UInt8[N, S, S] -> Bool[N]; others have no copies."""
-    parts = [part.std(axis=(1, 2)) for part in _parts(sketches)]
+    parts = [part.std(axis=(1, 2), dtype=np.float32) for part in _parts(sketches, _ROWS)]
     return np.concatenate([np.zeros(0), *parts]) >= _FLAT
 
 
@@ -146,28 +145,40 @@ _PAIR = np.dtype(
 )
 
 
-def _candidates(sketches: NDArray[np.uint8], say: Callable[[float], None]) -> NDArray[np.void]:
-    """Pairs worth a second look, `_PAIR`s: at most BEST for each photo as a whole, each once."""
+def _candidates(
+    sketches: NDArray[np.uint8], shows: NDArray[np.bool_], say: Callable[[float], None]
+) -> NDArray[np.void]:
+    """Pairs worth a second look, `_PAIR`s: at most BEST for each photo as a whole, each once.
+
+    Args:
+        shows: Bool[N]; the others are in no pair.
+    """
     n = len(sketches)
     none = np.zeros((0, len(_MIRROR)), np.float32)
-    whole = np.concatenate([none, *(_describe(part, _WINDOWS[0]) for part in _parts(sketches))])
+    parts = _parts(sketches, _COLUMNS)
+    whole = np.concatenate([none, *(_describe(part, _WINDOWS[0]) for part in parts)])
+    whole[~shows] = 0  # as like to nothing as to another
     # All rows beside a block of columns before the next block: its windows are described once.
     kept = [np.zeros(0, _PAIR) for _ in range(0, n, _ROWS)]
     least = np.full(n, CANDIDATE, np.float32)
     for column in range(0, n, _COLUMNS):
         block = sketches[column : column + _COLUMNS]
-        parts = [_describe(block, window).T for window in _WINDOWS]
+        shown = shows[column : column + _COLUMNS]
+        windows = [_describe(block, window).T * shown for window in _WINDOWS]
         for place, row in enumerate(range(0, n, _ROWS)):
             rows = whole[row : row + _ROWS]
             found = [kept[place]]
             for mirrored, these in ((False, rows), (True, rows * _MIRROR)):
-                for window, those in enumerate(parts):
+                for window, those in enumerate(windows):
                     cosine = np.asarray(these @ those, np.float32)
                     pairs = _pairs(cosine, least[row : row + _ROWS])
                     pairs["whole"] += row
                     pairs["part"] += column
                     pairs["window"], pairs["mirrored"] = window, mirrored
                     found.append(pairs[pairs["whole"] != pairs["part"]])
+                    if sum(map(len, found)) > _CROWDED:  # look-alikes by the thousand
+                        found = [_few_best(np.concatenate(found))]
+                        _raise_least(least, found[0])
             kept[place] = _few_best(np.concatenate(found))
             _raise_least(least, kept[place])
         say(0.5 * (column + len(block)) / n)
@@ -220,8 +231,8 @@ _KEPT = (_FREQUENCY > 0) & (_FREQUENCY < _FREQUENCIES)
 _MIRROR = np.where(np.broadcast_to(_AXIS % 2, _KEPT.shape)[_KEPT], -1, 1).astype(np.float32)
 
 
-def _parts(sketches: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
-    return [sketches[at : at + _COLUMNS] for at in range(0, len(sketches), _COLUMNS)]
+def _parts(sketches: NDArray[np.uint8], size: int) -> list[NDArray[np.uint8]]:
+    return [sketches[at : at + size] for at in range(0, len(sketches), size)]
 
 
 def _describe(sketches: NDArray[np.uint8], window: Window) -> Floats:

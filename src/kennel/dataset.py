@@ -119,7 +119,7 @@ def read_index(csv: Path) -> Dataset:
     try:
         content = csv.read_bytes()
         dataset = _from_json(csv, json.loads(document.read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         said = f"{document} is not an index that kennel wrote: {error}."
         raise DatasetError(said, fix=again) from error
     if hashlib.sha256(content).hexdigest() != dataset.dataset_id:
@@ -201,7 +201,7 @@ def _from_json(csv: Path, values: Any) -> Dataset:
     if values.get("fractions") is not None:
         try:
             fractions = check_fractions(values["fractions"])
-        except (KennelError, TypeError, ValueError) as error:
+        except (KennelError, TypeError, ValueError, OverflowError) as error:
             raise ValueError(f"fractions are {values['fractions']!r}") from error
     # The last three are absent from indexes of the first days.
     split_by = values.get("split_by", "content" if fractions else "folders")

@@ -5,7 +5,6 @@ picture, and what a regular expression says (one dog, one burst).
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 from collections import defaultdict
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -21,7 +20,10 @@ from kennel.copies import SIDE, clusters, find_copies, sketch
 from kennel.errors import PhotoError, UsageError
 from kennel.folders import Found, Skipped
 from kennel.images import open_photo
+from kennel.machine import usable_cores
 from kennel.splits import group_of
+
+MAX_BYTES = 1 << 30  # of a file: more than the most pixels that are read, stored plainly
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ def pattern_of(group_by: str) -> re.Pattern[str]:
     """
     try:
         return re.compile(group_by)
-    except re.error as error:
+    except (re.error, OverflowError, RecursionError) as error:
         raise UsageError(
             f"--group-by is {group_by}, which is no regular expression: {error}.",
             fix=r"such as --group-by '(\w+)_\d+\.jpg' for rex_01.jpg, rex_02.jpg",
@@ -128,7 +130,7 @@ def group_photos(
         skipped=tuple(skipped),
         pictures=len(set(pictures)),
         by_pattern=pattern is not None,
-        warnings=_warnings(photos, keys, pattern),
+        warnings=(*_strangers(photos, keys, pattern), *_still_together(photos, together, named)),
     )
 
 
@@ -136,7 +138,8 @@ def _key(pattern: re.Pattern[str], path: str) -> str | None:
     match = pattern.search(path)
     if match is None:
         return None
-    return "\0".join(part or "" for part in match.groups()) if match.groups() else match.group()
+    parts = match.groups("") or (match.group(),)
+    return "\0".join(parts) if any(parts) else None  # who finds nothing there has nothing in common
 
 
 def _alike(keys: Sequence[object]) -> list[tuple[int, int]]:
@@ -172,7 +175,7 @@ def _hashed(key: str) -> str:
     return group_of(hashlib.sha256(f"group-by:{key}".encode()).hexdigest())
 
 
-def _warnings(
+def _strangers(
     photos: Sequence[Grouping], keys: Sequence[str | None], pattern: re.Pattern[str] | None
 ) -> tuple[str, ...]:
     strangers = [photo.path for photo, key in zip(photos, keys, strict=True) if key is None]
@@ -184,6 +187,23 @@ def _warnings(
     )
 
 
+def _still_together(
+    photos: Sequence[Grouping], together: Sequence[int], named: Mapping[int, str]
+) -> tuple[str, ...]:
+    """Says where nothing joins photos any more but the name that the earlier index gave them."""
+    roots: dict[str, list[int]] = defaultdict(list)
+    for root in dict.fromkeys(together):
+        roots[named[root]].append(root)
+    kept = [several for several in roots.values() if len(several) > 1]
+    if not kept:
+        return ()
+    first, second = (photos[root].path for root in kept[0][:2])
+    return (
+        f"{len(kept):,} groups stay only because the index at --to has them (such as {first} and "
+        f"{second}): to group anew, index into another file",
+    )
+
+
 @dataclass(frozen=True, eq=False)
 class _Read:
     sha256: str
@@ -192,7 +212,7 @@ class _Read:
 
 def _read_all(files: Sequence[Path]) -> Generator[_Read | str, None, None]:
     """`_read` of each file, in order, in as many threads as there are cores."""
-    pool = ThreadPoolExecutor(os.cpu_count())  # Pillow decodes without the interpreter's lock
+    pool = ThreadPoolExecutor(usable_cores())  # Pillow decodes without the interpreter's lock
     try:
         yield from pool.map(_read, files)
     finally:
@@ -201,10 +221,12 @@ def _read_all(files: Sequence[Path]) -> Generator[_Read | str, None, None]:
 
 def _read(file: Path) -> _Read | str:
     """sha256 and sketch of a photo that decodes to its last byte, or why it does not."""
-    if not file.is_file():
-        lost = file.is_symlink() and not file.exists()
-        return "a link to a file that is not there" if lost else "not a regular file"
     try:
+        if not file.is_file():
+            lost = file.is_symlink() and not file.exists()
+            return "a link to a file that is not there" if lost else "not a regular file"
+        if (size := file.stat().st_size) > MAX_BYTES:
+            return f"has {size / 1e9:,.1f} GB, and no photo has"
         content = file.read_bytes()
         image = open_photo(content, at_least=SIDE)  # a small scale is quick, and reads to the end
     except PhotoError as error:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from kennel.dataset import Dataset, Photo, read_index, unwritable, write_dataset
+from kennel.dataset import HEADER, Dataset, Photo, read_index, unwritable, write_dataset
 from kennel.errors import DatasetError, UsageError
 from kennel.folders import Found, Skipped, find_photos, names
 from kennel.groups import Earlier, Grouped, group_photos, pattern_of
@@ -90,10 +90,12 @@ def index_photos(
         DatasetError: the folder gives no dataset, or the index cannot be written.
     """
     rule = _Rule(check_fractions(fractions), seed, split_by, group_by, folds=None)
+    _check_target(to)
     [indexed] = _index(
         photos_dir,
         [to],
         rule,
+        also=(),
         project=project,
         on_found=on_found,
         on_photo=on_photo,
@@ -120,7 +122,8 @@ def index_folds(
     validation in one of them and train in the others.
 
     Args:
-        to: gives the names: data/dataset.csv becomes data/dataset.fold1.csv and so on.
+        to: gives the names: data/dataset.csv becomes data/dataset.fold1.csv and so on. An index
+            that stands there is read for the names of groups, and stays.
         folds: 2..100.
         fractions: the last is that of test; the folds share the rest.
     Raises:
@@ -129,11 +132,13 @@ def index_folds(
     if not 2 <= folds <= MOST_FOLDS:
         raise UsageError(f"--folds is {folds}; it must be 2 to {MOST_FOLDS}.", fix="--folds 5")
     rule = _Rule(check_fractions(fractions), seed, split_by, group_by, folds=folds)
+    _check_target(to)
     files = [to.with_name(f"{to.stem}.fold{at + 1}{to.suffix}") for at in range(folds)]
     return _index(
         photos_dir,
         files,
         rule,
+        also=[to],
         project=project,
         on_found=on_found,
         on_photo=on_photo,
@@ -171,6 +176,7 @@ def _index(
     files: Sequence[Path],
     rule: _Rule,
     *,
+    also: Sequence[Path],
     project: Path | None,
     on_found: Callable[[int], None] | None,
     on_photo: Callable[[Path], None] | None,
@@ -187,7 +193,7 @@ def _index(
         )
     if on_found:
         on_found(len(found.photos))
-    earlier = _earlier(files, rule)
+    earlier, lost = _earlier(files, also, rule)
     grouped = group_photos(
         found, pattern=pattern, earlier=earlier, on_photo=on_photo, on_compared=on_compared
     )
@@ -199,7 +205,7 @@ def _index(
     for at, to in enumerate(files):
         dataset = _dataset(at, found, grouped, rule, parts)
         dataset = write_dataset(dataset, to, project=project or Path.cwd())
-        warnings = (*found.warnings, *grouped.warnings, *_warnings(dataset))
+        warnings = (*found.warnings, *lost, *grouped.warnings, *_warnings(dataset))
         indexed.append(
             Indexed(dataset, skipped, copies, grouped.pictures, warnings, found.passed_over)
         )
@@ -228,26 +234,39 @@ def _dataset(
     )
 
 
-def _earlier(files: Sequence[Path], rule: _Rule) -> Earlier:
-    """Groups of the indexes that stand where the new ones will, and parts that may stay."""
+def _earlier(
+    files: Sequence[Path], also: Sequence[Path], rule: _Rule
+) -> tuple[Earlier, list[str]]:
+    """Groups of the indexes that stand where the new ones will, and `also` elsewhere; parts that may
+    stay; and warnings of what stands there and cannot be read.
+    """
     groups: dict[str, tuple[int, str]] = {}
     parts: dict[str, str] = {}
-    same = True
-    for at, file in enumerate(files):
+    same, lost = True, []
+    for at, file in enumerate((*files, *also)):
         try:
             dataset = read_index(file)
-        except DatasetError:
-            return Earlier({}, {})
+        except DatasetError as error:
+            same = same and at >= len(files)
+            if file.exists():
+                lost.append(
+                    "what stood there is forgotten, and photos may change their splits: "
+                    + error.message.rstrip(".")
+                )
+            continue
+        for photo in dataset.photos:
+            groups.setdefault(photo.sha256, (SPLITS.index(photo.split), photo.group))
+        if at >= len(files):
+            continue
         same = same and dataset.fractions == rule.shown() and dataset.seed == rule.seed
         same = same and dataset.split_by == rule.split_by
         same = same and dataset.fold == (None if rule.folds is None else (at + 1, rule.folds))
         for photo in dataset.photos:
-            groups.setdefault(photo.sha256, (SPLITS.index(photo.split), photo.group))
             if rule.folds is None or photo.split == "test":
                 parts[photo.group] = photo.split
             elif photo.split == "validation":
                 parts[photo.group] = f"fold{at + 1}"
-    return Earlier(groups, parts if same else {})
+    return Earlier(groups, parts if same else {}), lost
 
 
 def _parts(grouped: Grouped, rule: _Rule, kept: Mapping[str, str]) -> dict[str, str]:
@@ -295,7 +314,6 @@ def _warnings(dataset: Dataset) -> list[str]:
     groups: dict[str, list[Photo]] = defaultdict(list)
     for photo in dataset.photos:
         groups[photo.group].append(photo)
-    what = "one photo" if dataset.group_by is None else "one group, by content or --group-by,"
     leaks = [pair for group in groups.values() if (pair := _apart(group, "split"))]
     if leaks:
         first, second = leaks[0]
@@ -305,8 +323,12 @@ def _warnings(dataset: Dataset) -> list[str]:
         )
     clashes = [pair for group in groups.values() if (pair := _apart(group, "label"))]
     for first, second in clashes[:MOST_CLASHES]:
+        same = first.sha256 == second.sha256
         warnings.append(
-            f"{first.path} and {second.path} are {what} under two labels: remove the wrong one"
+            f"{first.path} and {second.path} are one photo under two labels: remove the wrong one"
+            if same
+            else f"{first.path} and {second.path} are one group (one picture, one of --group-by, or "
+            "joined by others) under two labels: look which is right"
         )
     if len(clashes) > MOST_CLASHES:
         warnings.append(f"{len(clashes) - MOST_CLASHES} more photos stand under two labels")
@@ -326,8 +348,11 @@ def _check_target(to: Path) -> None:
             f"--to is {to}; the index is a .csv file.",
             fix=f"name one, such as --to {to}/dataset.csv",
         )
-    if to.is_dir():
-        raise unwritable(to, "it is a folder")
+    for file in (to, to.with_suffix(".json")):
+        if file.is_dir():
+            raise unwritable(file, "it is a folder")
+    if _is_foreign(to):
+        raise unwritable(to, "what stands there, or beside it as .json, is no index of kennel")
     standing = next(
         folder for folder in (to.resolve().parent, *to.resolve().parents) if folder.exists()
     )
@@ -335,3 +360,13 @@ def _check_target(to: Path) -> None:
         raise unwritable(to, f"{standing} is not a folder")
     if not os.access(standing, os.W_OK | os.X_OK):
         raise unwritable(to, f"you may not write in {standing}")
+
+
+def _is_foreign(to: Path) -> bool:
+    """Whether another's csv stands there, or without one another's json. A damaged index is ours."""
+    if to.is_file():
+        header = ",".join(HEADER).encode()
+        with to.open("rb") as file:
+            return file.read(len(header)) not in (b"", header)
+    document = to.with_suffix(".json")
+    return document.is_file() and b'"dataset_id"' not in document.read_bytes()
