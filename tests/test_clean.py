@@ -31,6 +31,35 @@ with holding(Path(sys.argv[1])):
     sys.stdin.read()
 """
 
+# Says before each removal in a run whether the run is held.
+WATCHED = """
+import sys, time
+from pathlib import Path
+from kennel.hold import MARK, who_holds
+from kennel.leftovers import find_leftovers, remove
+[found], _ = find_leftovers(Path(), now_s=time.time())
+def watch(event, args):
+    if event in ("os.remove", "shutil.rmtree") and not str(args[0]).endswith(MARK):
+        print(who_holds(found.path).name)
+sys.addaudithook(watch)
+remove(found)
+"""
+
+# Between its opening a mark and its locking it, who held it ends, and removes it.
+OVERTAKEN = """
+import sys
+from pathlib import Path
+from kennel.hold import MARK, holding, who_holds
+run, ended = Path(sys.argv[1]), []
+def end(event, args):
+    if event == "fcntl.flock" and not ended:
+        ended.append((run / MARK).unlink())
+sys.addaudithook(end)
+with holding(run):
+    print(who_holds(run).name)
+print(who_holds(run).name)
+"""
+
 
 @pytest.fixture(autouse=True)
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -249,6 +278,40 @@ def test_what_a_fetch_downloads_and_unpacks_stays_while_it_goes_on(
     removed = told(capsys)["removed"]
     assert [each["path"] for each in removed] == [".kennel/downloads", str(stage)]
     assert all_files() == set()
+
+
+def test_a_fetch_that_began_meanwhile_is_not_disturbed() -> None:
+    lock = written(Path(".kennel/downloads/pets.lock"))
+    stage = written(Path(".photos.abcdefgh.part/done/Beagle/1.jpg")).parents[2]
+    found, _ = find_leftovers(Path(), now_s=time.time())
+    assert [each.path for each in found] == [lock.parent, stage]
+    before = all_files()
+    for leftover, locked in zip(found, (lock, stage), strict=True):
+        descriptor = os.open(locked, os.O_RDONLY)  # as kennel.sources.fetch does
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        with pytest.raises(RunError, match="another process is at work"):
+            remove(leftover)
+        os.close(descriptor)
+    assert all_files() == before
+
+
+def test_a_run_stays_marked_until_nothing_is_left_of_it() -> None:
+    a_run(Path("runs/stopped"), "stopped", epochs=1)
+    done = subprocess.run(
+        [sys.executable, "-c", WATCHED], capture_output=True, text=True, check=True
+    )
+    states = done.stdout.split()
+    assert len(states) > 3
+    assert set(states) == {Hold.HELD.name}
+    assert all_files() == set()
+
+
+def test_a_mark_that_its_holder_removed_meanwhile_is_made_again() -> None:
+    run = a_run(Path("runs/one"), "stopped")
+    done = subprocess.run(
+        [sys.executable, "-c", OVERTAKEN, str(run)], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["HELD", "NONE"]
 
 
 def test_links_are_not_followed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

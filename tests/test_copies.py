@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import tracemalloc
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
@@ -115,7 +116,7 @@ def test_the_result_does_not_depend_on_the_blocks_of_the_work(
 ) -> None:
     both = np.concatenate([sketches, sketched([CHANGES["cut left"](p) for p in pictures])])
     whole = find_copies(both)
-    for name, value in (("_ROWS", 7), ("_COLUMNS", 11), ("_PAIRS", 5)):
+    for name, value in (("_ROWS", 7), ("_COLUMNS", 11), ("_PAIRS", 5), ("_CROWDED", 3)):
         monkeypatch.setattr(copies, name, value)
     parts = find_copies(both)
     assert [(c.first, c.second) for c in parts] == [(c.first, c.second) for c in whole]
@@ -126,6 +127,29 @@ def test_pictures_of_one_colour_have_no_copies() -> None:
     plain = [Image.new("RGB", (80, 60), (grey, grey, grey)) for grey in (10, 10, 200)]
     assert not shows_something(sketched(plain)).any()
     assert find_copies(sketched(plain)) == []
+
+
+def test_a_blank_photo_among_others_changes_nothing(sketches: np.ndarray) -> None:
+    twice = np.concatenate([sketches, sketches])
+    blank = np.full_like(sketches[:1], 90)
+    blank[:, :8, 8:16] = sketches[0, 24:32, 24:32] // 8 + 80  # a stain
+    assert not shows_something(blank).any()
+    expected = [(copy.first, copy.second) for copy in find_copies(twice)]
+    found = find_copies(np.concatenate([blank, twice, blank]))
+    assert [(copy.first - 1, copy.second - 1) for copy in found] == expected
+
+
+def test_lookalikes_by_the_hundred_do_not_fill_the_memory(sketches: np.ndarray) -> None:
+    noise = np.random.default_rng(1).integers(-9, 10, (700, SIDE, SIDE))
+    alike = np.clip(sketches[0] + noise, 0, 255).astype(np.uint8)
+    tracemalloc.start()
+    # Without the look at each pair, which takes as much memory as there are cores.
+    candidates = copies._candidates(alike, shows_something(alike), lambda _: None)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    pairs = zip(candidates["whole"].tolist(), candidates["part"].tolist(), strict=True)
+    assert set(clusters(len(alike), pairs)) == {0}
+    assert peak < 100e6  # 55 MB; with the pairs of all windows at once it is 150 MB
 
 
 def test_few_sketches_are_no_trouble(sketches: np.ndarray) -> None:

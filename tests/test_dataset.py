@@ -225,6 +225,35 @@ class TestIndex:
         (photos / "Boxer/cut.jpg").write_bytes(whole[: int(len(whole) * (1 - lost))])
         assert [each.path for each in index(photos).skipped] == ["Boxer/cut.jpg"]
 
+    def test_a_file_larger_than_any_photo_is_named_and_not_read(self, photos: Path) -> None:
+        with (photos / "Boxer/huge.jpg").open("wb") as file:
+            file.truncate(1 << 40)
+        [skipped] = index(photos).skipped
+        assert skipped.path == "Boxer/huge.jpg"
+        assert skipped.reason == "has 1,099.5 GB, and no photo has"
+
+    def test_a_path_that_the_system_cannot_open_is_named(self, photos: Path) -> None:
+        deep = photos / "Boxer"
+        while len(str(deep)) < 3900:  # a path has some 4,095 letters at most
+            deep /= "d" * 100
+        deep.mkdir(parents=True)
+        name = "f" * 240 + ".png"
+        folder = os.open(deep, os.O_RDONLY)
+        try:
+            os.close(os.open(name, os.O_CREAT | os.O_WRONLY, dir_fd=folder))
+        finally:
+            os.close(folder)
+        [skipped] = index(photos).skipped
+        assert skipped.path.endswith(name)
+        assert "too long" in skipped.reason
+
+    def test_folders_within_folders_end_somewhere(self, photos: Path) -> None:
+        deep = photos / "Boxer" / "/".join("d" * 600)
+        deep.mkdir(parents=True)
+        (deep / "a.png").write_bytes(picture(900))
+        [skipped] = index(photos).skipped
+        assert "lies in 100 others" in skipped.reason
+
     def test_photos_beside_the_labels_are_named(self, photos: Path) -> None:
         (photos / "stray.png").write_bytes(picture(900))
         (skipped,) = index(photos).skipped
@@ -465,6 +494,22 @@ class TestRefusals:
         Path("folder.csv").mkdir()
         with pytest.raises(DatasetError, match="is a folder"):
             index(photos, "folder.csv")
+        Path("half.json").mkdir()
+        with pytest.raises(DatasetError, match=r"half.json cannot be written: it is a folder"):
+            index(photos, "half.csv")
+        assert not Path("half.csv").exists()
+
+    @pytest.mark.parametrize("name", ["dogs.csv", "dogs.json"])
+    def test_what_somebody_else_wrote_is_not_overwritten(self, photos: Path, name: str) -> None:
+        Path(name).write_text("name,age\nRex,3\n", encoding="utf-8")
+        with pytest.raises(DatasetError, match="no index of kennel"):
+            index(photos, "dogs.csv")
+        assert Path(name).read_text(encoding="utf-8") == "name,age\nRex,3\n"
+
+    def test_an_index_whose_csv_was_removed_is_written_anew(self, photos: Path) -> None:
+        before = index(photos).dataset.dataset_id
+        Path("data/dataset.csv").unlink()
+        assert index(photos).dataset.dataset_id == before
 
     @pytest.mark.skipif(AS_ROOT, reason="root may write everywhere")
     def test_place_without_permission(self, photos: Path) -> None:
@@ -567,6 +612,10 @@ class TestRead:
             ("photos_dir", None),
             ("fractions", [0.7, 0.3]),
             ("fractions", ["a", "b", "c"]),
+            ("fractions", [10**400, 0, 0]),
+            ("split_by", ["content"]),
+            ("group_by", 3),
+            ("fold", [2, 1]),
             ("seed", "0"),
             ("dataset_id", 3),
         ],
@@ -581,7 +630,7 @@ class TestRead:
         with pytest.raises(DatasetError, match=name.rstrip("s")):
             read_dataset(Path("data/dataset.csv"))
 
-    @pytest.mark.parametrize("text", ["", "[]", "{}", "\udcff", "null"])
+    @pytest.mark.parametrize("text", ["", "[]", "{}", "\udcff", "null", "[" * 10**5])
     def test_json_that_is_no_document_is_refused(self, photos: Path, text: str) -> None:
         index(photos)
         Path("data/dataset.json").write_bytes(text.encode("utf-8", "surrogateescape"))

@@ -178,6 +178,11 @@ def test_wrong_words_end_with_2(
     assert list(Path.cwd().iterdir()) == []
 
 
+def test_an_address_that_is_none_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fetch", "--url", "https://[dogs/a.zip"]) == 1
+    assert "is not an address" in capsys.readouterr().err
+
+
 def test_http_without_a_checksum_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     code, _, err = outcome(["--url", "http://example.com/dogs.zip"], capsys)
     assert code == 1

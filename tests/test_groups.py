@@ -97,6 +97,14 @@ class TestNearCopies:
         [warning] = [w for w in index(photos).warnings if "under two labels" in w]
         assert "dog1_0.png" in warning
         assert "wrong.jpg" in warning
+        assert "remove" not in warning  # that is only said of one file's copies
+
+    def test_a_file_under_two_labels_is_told_though_its_group_is_larger(self, photos: Path) -> None:
+        shutil.copy(label(photos) / "dog1_1.png", label(photos, 1) / "wrong.png")
+        indexed = index(photos, group_by=r"\w+/dog\d")
+        [warning] = [w for w in indexed.warnings if "under two labels" in w]
+        assert f"{label(photos).name}/dog1_1.png" in warning
+        assert "wrong.png are one photo under two labels: remove the wrong one" in warning
 
     def test_the_user_is_told_how_many_distinct_pictures_there_are(
         self, photos: Path, capsys: pytest.CaptureFixture[str]
@@ -128,15 +136,16 @@ class TestStability:
         assert of(after, "later.jpg") == before
         assert of(index(photos, "elsewhere.csv", fractions=HALVES).dataset, "later.jpg") != before
 
+    @pytest.mark.parametrize("learned", [0, 1])
     def test_groups_that_a_new_photo_joins_go_where_was_learned_from_them(
-        self, photos: Path
+        self, photos: Path, learned: int
     ) -> None:
         first = label(photos)
         dataset = index(photos, fractions=HALVES).dataset
         own = [p for p in dataset.photos if p.label == first.name]
         train = next(p for p in own if p.split == "train")
         test = next(p for p in own if p.split == "test")
-        for number, photo in enumerate((train, test)):
+        for number, photo in enumerate((train, test) if learned == 0 else (test, train)):
             shutil.move(photos / photo.path, first / f"rex_{number}.png")
         after = index(photos, fractions=HALVES, group_by=r"(rex)_\d").dataset
         assert of(after, "rex_0.png") == of(after, "rex_1.png") == ("train", train.group)
@@ -144,7 +153,21 @@ class TestStability:
     def test_an_unreadable_earlier_index_is_no_obstacle(self, photos: Path) -> None:
         before = index(photos).dataset
         Path("data/dataset.json").write_text("{", encoding="utf-8")
-        assert index(photos).dataset.dataset_id == before.dataset_id
+        after = index(photos)
+        assert after.dataset.dataset_id == before.dataset_id
+        assert any("the earlier index is forgotten" in warning for warning in after.warnings)
+        assert not any("forgotten" in warning for warning in index(photos).warnings)
+
+    def test_photos_that_only_the_earlier_index_keeps_together_are_told(self, photos: Path) -> None:
+        index(photos, group_by=r"\w+/dog\d")
+        indexed = index(photos, group_by=r"\w+/dog[01]")
+        assert len({photo.group for photo in indexed.dataset.photos}) == 6
+        [warning] = [w for w in indexed.warnings if "only because the index" in w]
+        assert "dog2_1.png stay one group (and so do 1 more)" in warning
+        assert "dog2_0.png and" in warning
+        anew = index(photos, "anew.csv", group_by=r"\w+/dog[01]")
+        assert len({photo.group for photo in anew.dataset.photos}) == 8
+        assert not any("only because the index" in warning for warning in anew.warnings)
 
 
 class TestGroupBy:
@@ -166,15 +189,38 @@ class TestGroupBy:
         after = of(index(photos, "b.csv", group_by=pattern).dataset, f"{first.name}/dog1_0.png")
         assert after == before
 
+    def test_groups_that_a_copy_joins_have_one_name_whichever_comes_first(
+        self, photos: Path
+    ) -> None:
+        names = set()
+        for first, second in (("x_1", "y_1"), ("y_1", "x_1")):
+            vary(label(photos) / "dog0_0.png", one := label(photos) / f"{first}.jpg", 1)
+            vary(label(photos) / "dog0_0.png", other := label(photos, 1) / f"{second}.jpg", 2)
+            names.add(
+                of(index(photos, f"{first}.csv", group_by=r"/([xy])_").dataset, first + ".jpg")
+            )
+            one.unlink()
+            other.unlink()
+        assert len(names) == 1
+
     def test_photos_in_which_it_finds_nothing_are_told(self, photos: Path) -> None:
         indexed = index(photos, group_by=r"dog([01])_\d")
         assert any("finds nothing in 4 of 12 paths" in warning for warning in indexed.warnings)
 
+    @pytest.mark.parametrize("pattern", [r"(dog[01])?_\d", r"(\w+/dog[01]_)|", r"(dog[01])?(_x)?"])
+    def test_finding_no_letter_is_finding_nothing(self, photos: Path, pattern: str) -> None:
+        for folder in (label(photos), label(photos, 1)):
+            (folder / "dog0_0.png").rename(folder / "rex_1.png")
+        groups = {photo.group for photo in index(photos, group_by=pattern).dataset.photos}
+        assert len(groups) > 2  # what has nothing in common is not one group
+
+    @pytest.mark.parametrize("pattern", ["(dog", "a{99999999999}", "(" * 5000 + ")" * 5000])
     def test_a_broken_expression_is_refused_before_anything_is_read(
-        self, photos: Path, capsys: pytest.CaptureFixture[str]
+        self, photos: Path, capsys: pytest.CaptureFixture[str], pattern: str
     ) -> None:
-        assert main(["index", str(photos), "--group-by", "(dog"]) == 2
-        assert "--group-by is (dog, which is no regular expression" in capsys.readouterr().err
+        assert main(["index", str(photos), "--group-by", pattern]) == 2
+        said = capsys.readouterr().err
+        assert f"--group-by is {pattern}, which is no regular expression" in said
         assert not Path("data").exists()
 
     def test_an_expression_that_joins_all_of_a_label_is_refused(self, photos: Path) -> None:
@@ -265,6 +311,20 @@ class TestFolds:
         plain = index(photos, "plain.csv").dataset
         [first, _] = index_folds(photos, to=Path("d.csv"), folds=2)
         assert first.dataset.split("test") == plain.split("test")
+
+    def test_the_test_split_is_also_that_of_an_index_that_knows_more(self, photos: Path) -> None:
+        first = label(photos)
+        for number in range(40):  # copies that come later: they would name some groups anew
+            source = sorted(first.glob("dog*.png"))[number % 6]
+            index(photos, "d.csv", fractions=HALVES) if number == 0 else None
+            vary(source, first / f"later{number:02}.jpg", number)
+        plain = index(photos, "d.csv", fractions=HALVES).dataset
+        anew = index(photos, "anew.csv", fractions=HALVES).dataset
+        assert {p.path: p.group for p in plain.photos} != {p.path: p.group for p in anew.photos}
+        for folds in (2, 3):  # the second time with names that the folds of the first know
+            every = index_folds(photos, to=Path("d.csv"), folds=folds, fractions=HALVES)
+            assert every[0].dataset.split("test") == plain.split("test")
+            Path("d.csv").unlink(missing_ok=True)
 
     def test_stratified_folds_stay_when_photos_come(self, photos: Path) -> None:
         def folds() -> dict[str, tuple[str, ...]]:

@@ -94,6 +94,8 @@ def test_fractions_for_photos_that_came_split_are_said_to_go_unused(
         (["photos", "--fractions", "0.8,0.3,0.1"], 2, "1.2"),
         (["photos", "--fractions", "most,some,rest"], 2, "most,some,rest"),
         (["photos", "--to", "data/dataset"], 2, "data/dataset"),
+        (["photos", "--to", "data/dataset", "--folds", "2"], 2, "--to is data/dataset;"),
+        (["photos", "--to", "", "--folds", "2"], 2, "--to is .;"),
     ],
 )
 def test_refusals_say_what_and_what_now(

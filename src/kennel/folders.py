@@ -23,6 +23,8 @@ SPLIT_FOLDERS = {
     "test": "test",
 }
 
+MOST_DEEP = 100  # folders one within another
+
 SAMPLE_JSON = "sample.json"  # what `kennel sample` leaves beside its folders
 SOURCE_JSON = "source.json"  # what `kennel fetch` leaves there
 
@@ -128,7 +130,9 @@ class _Walk:
         # Not Path.is_dir, which raises for links that lead out of reach; this is then False.
         elif os.path.isdir(path):  # noqa: PTH112
             identity = _identity(path)
-            if identity in above:
+            if len(parts) > MOST_DEEP:
+                self.skip(parts, f"the folder lies in {MOST_DEEP} others")
+            elif identity in above:
                 self.skip(parts, "the folder is a link to one that holds it")
             else:
                 self.folders.append(parts)

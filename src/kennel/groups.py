@@ -198,9 +198,10 @@ def _still_together(
     if not kept:
         return ()
     first, second = (photos[root].path for root in kept[0][:2])
+    more = f" (and so do {len(kept) - 1:,} more)" if len(kept) > 1 else ""
     return (
-        f"{len(kept):,} groups stay only because the index at --to has them (such as {first} and "
-        f"{second}): to group anew, index into another file",
+        f"{first} and {second} stay one group{more} only because the index at --to has it: "
+        "to group anew, index into another file",
     )
 
 

@@ -35,22 +35,27 @@ def holding(folder: Path) -> Iterator[None]:
         RunError: another process works in it.
     """
     mark = folder / MARK
-    descriptor = os.open(mark, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    descriptor = _locked(mark, os.O_RDWR | os.O_CREAT)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise RunError(
-                f"another process is at work in {folder}.",
-                fix="wait for it to end, or choose another paths.output_dir",
-            ) from None
-        except OSError as error:  # a file system without locks: nobody can be asked
-            if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
-                raise
         try:
             yield
         finally:
             mark.unlink(missing_ok=True)  # while the lock is held: nobody else's is unlinked
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def locking(path: Path) -> Iterator[None]:
+    """Holds the lock of a file or folder that is there until the block ends, which may remove it.
+
+    Raises:
+        RunError: another process holds it.
+        OSError: it cannot be opened.
+    """
+    descriptor = _locked(path, os.O_RDONLY | os.O_NOFOLLOW)
+    try:
+        yield
     finally:
         os.close(descriptor)
 
@@ -76,3 +81,37 @@ def is_locked(path: Path) -> bool:
     finally:
         os.close(descriptor)
     return False
+
+
+def is_at(descriptor: int, path: Path) -> bool:
+    """Whether an open file still lies at `path`: who held its lock before may have removed it."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _locked(path: Path, flags: int) -> int:
+    while True:
+        descriptor = os.open(path, flags | os.O_CLOEXEC, 0o666)
+        try:
+            _lock(descriptor, path)
+            if is_at(descriptor, path):
+                return descriptor
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+
+
+def _lock(descriptor: int, path: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise RunError(
+            f"another process is at work in {path.parent if path.name == MARK else path}.",
+            fix="wait for it to end, or choose another paths.output_dir",
+        ) from None
+    except OSError as error:  # a file system without locks: nobody can be asked
+        if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
+            raise

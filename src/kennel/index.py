@@ -1,7 +1,8 @@
 """A folder of photos -> an index with splits. Moves and copies nothing.
 
 A photo's split depends on its group, the seed and the fractions. Photos that show one picture are
-one group (kennel.groups), so copies never part; adding photos moves no old one.
+one group (kennel.groups), so copies never part; adding photos moves no old one, unless one of them
+joins two groups: then what was learned from draws the rest after it.
 """
 
 from __future__ import annotations
@@ -234,11 +235,9 @@ def _dataset(
     )
 
 
-def _earlier(
-    files: Sequence[Path], also: Sequence[Path], rule: _Rule
-) -> tuple[Earlier, list[str]]:
-    """Groups of the indexes that stand where the new ones will, and `also` elsewhere; parts that may
-    stay; and warnings of what stands there and cannot be read.
+def _earlier(files: Sequence[Path], also: Sequence[Path], rule: _Rule) -> tuple[Earlier, list[str]]:
+    """Groups of the indexes that stand where the new ones will, and of those in `also`; parts that
+    may stay; and warnings of what stands there and cannot be read.
     """
     groups: dict[str, tuple[int, str]] = {}
     parts: dict[str, str] = {}
@@ -247,10 +246,9 @@ def _earlier(
         try:
             dataset = read_index(file)
         except DatasetError as error:
-            same = same and at >= len(files)
             if file.exists():
                 lost.append(
-                    "what stood there is forgotten, and photos may change their splits: "
+                    "the earlier index is forgotten, so photos may have changed their splits: "
                     + error.message.rstrip(".")
                 )
             continue
@@ -321,18 +319,30 @@ def _warnings(dataset: Dataset) -> list[str]:
             f"{len(leaks)} photos stand in more than one split, which flatters every figure "
             f"(such as {first.path} and {second.path}): keep each in one split only"
         )
-    clashes = [pair for group in groups.values() if (pair := _apart(group, "label"))]
+    clashes = [pair for group in groups.values() if (pair := _clash(group))]
     for first, second in clashes[:MOST_CLASHES]:
         same = first.sha256 == second.sha256
         warnings.append(
-            f"{first.path} and {second.path} are one photo under two labels: remove the wrong one"
-            if same
-            else f"{first.path} and {second.path} are one group (one picture, one of --group-by, or "
-            "joined by others) under two labels: look which is right"
+            f"{first.path} and {second.path} are "
+            + (
+                "one photo under two labels: remove the wrong one"
+                if same
+                else "one group (one picture, one of --group-by, or joined by others) under two "
+                "labels: look which is right"
+            )
         )
     if len(clashes) > MOST_CLASHES:
         warnings.append(f"{len(clashes) - MOST_CLASHES} more photos stand under two labels")
     return warnings
+
+
+def _clash(group: Sequence[Photo]) -> tuple[Photo, Photo] | None:
+    """Two photos of a group under two labels; the same photo, if one is there twice."""
+    files: dict[str, list[Photo]] = defaultdict(list)
+    for photo in group:
+        files[photo.sha256].append(photo)
+    same = (pair for photos in files.values() if (pair := _apart(photos, "label")))
+    return next(same, None) or _apart(group, "label")
 
 
 def _apart(group: Sequence[Photo], what: Literal["split", "label"]) -> tuple[Photo, Photo] | None:
@@ -363,7 +373,7 @@ def _check_target(to: Path) -> None:
 
 
 def _is_foreign(to: Path) -> bool:
-    """Whether another's csv stands there, or without one another's json. A damaged index is ours."""
+    """Whether somebody's own csv stands there, or where there is none somebody's own json."""
     if to.is_file():
         header = ",".join(HEADER).encode()
         with to.open("rb") as file:

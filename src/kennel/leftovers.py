@@ -11,12 +11,13 @@ import re
 import shutil
 import stat
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from kennel.errors import KennelError, RunError
-from kennel.hold import Hold, holding, is_locked, who_holds
+from kennel.hold import MARK, Hold, holding, is_locked, locking, who_holds
 from kennel.run import CONFIG_YAML, LAST_CHECKPOINT, RUN_JSON, Run, read_run
 
 Kind = Literal["cache", "downloads", "part", "run", "stopped run"]
@@ -86,7 +87,7 @@ def remove(leftover: Leftover) -> None:
     """Removes a leftover. Interrupted, it leaves one that is found again.
 
     Raises:
-        RunError: it is a run, and a process works in it by now.
+        RunError: a process works in it by now.
         OSError: something of it cannot be removed.
     """
     path = leftover.path
@@ -95,13 +96,18 @@ def remove(leftover: Leftover) -> None:
     elif leftover.kind in ("run", "stopped run"):
         with holding(path):
             for each in sorted(path.iterdir()):
-                if each.name not in (RUN_JSON, CONFIG_YAML):
+                if each.name not in (MARK, RUN_JSON, CONFIG_YAML):
                     _delete(each)
             (path / CONFIG_YAML).unlink(missing_ok=True)
             (path / RUN_JSON).unlink()  # last: what is left of it is a run until then
         path.rmdir()
     else:
-        shutil.rmtree(path)
+        # What kennel.sources.fetch locks while it downloads and while it unpacks.
+        locks = [path] if leftover.kind == "part" else sorted(path.glob("*.lock"))
+        with ExitStack() as held:
+            for lock in locks:
+                held.enter_context(locking(lock))
+            shutil.rmtree(path)
 
 
 def _refuse_wide(project: Path) -> None:

@@ -161,6 +161,19 @@ def test_a_file_that_is_too_large_is_refused(stored: Stored) -> None:
             content_of(stored(archive))
 
 
+@pytest.mark.parametrize("kind", [tarfile.REGTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.LNKTYPE])
+def test_an_entry_that_leads_back_in_the_archive_is_refused(stored: Stored, kind: bytes) -> None:
+    back = tarfile.TarInfo("a/1.jpg")
+    back.type = kind
+    header = bytearray(back.tobuf(tarfile.GNU_FORMAT))
+    header[124:136] = (256**12 - BLOCK).to_bytes(12, "big")  # -512 bytes, as GNU tar writes it
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    before = tarfile.TarInfo("a/0.jpg").tobuf(tarfile.GNU_FORMAT)
+    with pytest.raises(FetchError, match="-512 bytes"):
+        content_of(stored(before + bytes(header) + bytes(2 * BLOCK)), Limits(files=1000))
+
+
 @pytest.mark.parametrize("make", [zipped, tarred])
 def test_too_many_files_are_refused(
     stored: Stored, make: Callable[[dict[str, bytes]], bytes]

@@ -8,6 +8,7 @@ import ssl
 import subprocess
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from serving import File, Server, serving
@@ -308,6 +309,25 @@ def test_more_than_the_disk_holds_is_refused_before_a_byte_is_written(
     with pytest.raises(FetchError, match="still to come"):
         run(url)
     assert run.left() == []
+
+
+def test_a_stream_without_an_end_stops_before_the_disk_is_full(
+    server: Server, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free = iter([10**12, 10**9])
+    monkeypatch.setattr(
+        shutil, "disk_usage", lambda _: SimpleNamespace(free=next(free, 0))
+    )  # a disk that fills up
+    with pytest.raises(FetchError, match="still to come"):
+        run(server.put("/a.zip", File(BODY, chunked=True)))
+
+
+def test_a_length_of_thousands_of_digits_is_none(server: Server, run: Run) -> None:
+    refusals = [(200, {"Content-Length": "9" * 5000})]
+    url = server.put("/a.zip", File(BODY, refusals=refusals))
+    with pytest.raises(FetchError, match="not what was expected"):
+        run(url, sha256=SHA256)
+    assert run(url, sha256=SHA256).path.read_bytes() == BODY
 
 
 # answers that are none

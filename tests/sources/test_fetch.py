@@ -6,6 +6,7 @@ import fcntl
 import hashlib
 import json
 import os
+import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,8 +16,9 @@ from archives import DOGS, PHOTO, link, tarred, zipped
 from serving import File, Server
 
 import kennel
+from kennel.hold import is_locked
 from kennel.sources import FetchError
-from kennel.sources.catalogue import source_of_url
+from kennel.sources.catalogue import cache_name, source_of_url
 from kennel.sources.download import Patience
 from kennel.sources.fetch import Fetched, fetch, read_record
 
@@ -264,6 +266,27 @@ def test_two_fetches_at_once_follow_each_other_and_download_once(
     assert desk.around() == ["downloads", "photos"]
 
 
+def test_a_fetch_that_waited_for_clean_locks_where_others_look(server: Server, desk: Desk) -> None:
+    url = server.put("/dogs.zip", File(BODY))
+    source = source_of_url(url)
+    lock = desk.downloads / f"{cache_name(source)}.lock"
+    desk.downloads.mkdir()
+    cleaning = lock.open("w")
+    fcntl.flock(cleaning, fcntl.LOCK_EX)
+    locked_in_place: list[bool] = []
+
+    def say(sentence: str) -> None:
+        if "under way" in sentence:  # kennel clean removes the folder, and then lets go
+            shutil.rmtree(desk.downloads)
+            cleaning.close()
+
+    def unpacking() -> None:
+        locked_in_place.append(lock.exists() and is_locked(lock))
+
+    fetch(source, to=desk.to, downloads=desk.downloads, on_photo=unpacking, say=say)
+    assert locked_in_place == [True] * 3
+
+
 def test_two_fetches_into_one_folder_from_two_caches_leave_one_of_them_whole(
     server: Server, desk: Desk, tmp_path: Path
 ) -> None:
@@ -296,9 +319,11 @@ def test_what_a_killed_fetch_left_is_swept_and_what_a_living_one_has_is_not(
     server: Server, desk: Desk
 ) -> None:
     left, living, other = (
-        desk.to.parent / f".{name}.part" for name in ("photos.a", "photos.b", "cats.a")
+        desk.to.parent / f".{name}.part"
+        for name in ("photos.aaaaaaaa", "photos.bbbbbbbb", "cats.aaaaaaaa")
     )
-    for folder in (left, living, other):
+    own = desk.to.parent / ".photos.mine.part"  # somebody's, and not named as fetch names
+    for folder in (left, living, other, own):
         (folder / "photos").mkdir(parents=True)
     held = os.open(living, os.O_RDONLY)
     fcntl.flock(held, fcntl.LOCK_EX)
@@ -306,7 +331,7 @@ def test_what_a_killed_fetch_left_is_swept_and_what_a_living_one_has_is_not(
         desk(server.put("/dogs.zip", File(BODY)))
     finally:
         os.close(held)
-    assert desk.around() == [other.name, living.name, "downloads", "photos"]
+    assert desk.around() == [other.name, living.name, own.name, "downloads", "photos"]
 
 
 def test_a_record_that_cannot_be_read_is_none(tmp_path: Path) -> None:
@@ -326,6 +351,8 @@ def test_a_record_that_cannot_be_read_is_none(tmp_path: Path) -> None:
         ("https://a.com/..%2F..%2Fetc.zip", "etc"),
         ("https://a.com/", "archive"),
         ("https://a.com/.zip", "archive"),
+        (f"https://a.com/{'é' * 300}.zip", "é" * 48),
+        ("https://[a/b.zip", "archive"),
     ],
 )
 def test_an_archive_gets_a_name_that_is_a_folder_and_leads_nowhere(url: str, name: str) -> None:

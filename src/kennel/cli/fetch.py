@@ -260,7 +260,7 @@ def _lines(fetched: Fetched, to: Path) -> list[str]:
         _fact("sha256", f"{record.sha256} ({_CHECKED[record.checked]})"),
     ]
     if len(labels) <= MANY_LABELS:
-        widest = max(map(len, labels))
+        widest = max(map(len, labels), default=0)
         lines += ["", *(f"{label:<{widest}}{count:>8,}" for label, count in labels.items()), ""]
     if record.left_out:
         kinds = ", ".join(f"{count:,} {kind}" for kind, count in record.left_out.items())

@@ -2,7 +2,7 @@
 
 A folder a label; or train, validation and test above the labels. Photos are neither moved nor
 copied. Photos that show one picture (copied, resized, cropped a little, mirrored) share a split,
-and adding photos moves no old one.
+and adding photos moves no old one, unless it is a copy of photos in two splits.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=["content", "stratified"],
         default="content",
         help="content: a photo's split depends on nothing else, in any index; stratified: every "
-        "label has its exact shares, and photos that the index at --to has stay where they are "
-        "(default: content)",
+        "label has its shares as exactly as whole groups allow, and photos that such an index at "
+        "--to has stay where they are (default: content)",
     )
     parser.add_argument(
         "--group-by",

@@ -250,7 +250,7 @@ def _refuse_count(count: int, limits: Limits) -> None:
 
 
 def _refuse_size(name: str, size: int, limits: Limits) -> None:
-    if size > limits.file_bytes:
+    if not 0 <= size <= limits.file_bytes:  # below 0 the next entry would be an earlier one
         raise FetchError(
             f"{name[:200]!r} in the archive has {size:,} bytes; at most {limits.file_bytes:,} "
             "are unpacked.",

@@ -106,12 +106,13 @@ def ask(
         marks = response.headers.get("ETag"), response.headers.get("Last-Modified")
         if response.status == 206:
             content_range = response.headers.get("Content-Range", "")
-            begins = re.match(r"bytes (\d+)-", content_range)
+            begins = re.match(r"bytes ([0-9]{1,18})-", content_range)
             start = int(begins[1]) if begins else -1
             yield Answer("part", start, _total(content_range), *marks, response)
         else:
             length = response.headers.get("Content-Length", "")
-            yield Answer("all", 0, int(length) if length.isdecimal() else None, *marks, response)
+            total = int(length) if re.fullmatch(r"[0-9]{1,18}", length) else None
+            yield Answer("all", 0, total, *marks, response)
 
 
 def _follow(
@@ -163,7 +164,7 @@ def _follow(
 
 
 def _total(content_range: str | None) -> int | None:
-    found = re.search(r"/(\d+)$", content_range or "")
+    found = re.search(r"/([0-9]{1,18})$", content_range or "")
     return int(found[1]) if found else None
 
 

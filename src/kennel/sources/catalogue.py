@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import unquote, urlsplit
 
+NAME_LETTERS = 48  # of an archive's own name: files are called after it; a letter is up to 4 bytes
+
 # How an archive's paths say the label:
 #   folders     whatever it holds, below the folder that all its photos share
 #   file names  Beagle_12.jpg
@@ -54,10 +56,13 @@ class Source:
 
 def source_of_url(url: str, *, sha256: str | None = None) -> Source:
     """An archive that has no name here; its folders are taken for labels."""
-    file_name = unquote(urlsplit(url).path).rpartition("/")[2]
+    try:
+        file_name = unquote(urlsplit(url).path).rpartition("/")[2]
+    except ValueError:
+        file_name = ""  # no address: it is refused when it is asked
     stem = re.sub(r"(\.tar)?\.\w+$", "", file_name)
     return Source(
-        name=re.sub(r"[^\w.-]+", "-", stem).strip(".-") or "archive",
+        name=re.sub(r"[^\w.-]+", "-", stem)[:NAME_LETTERS].strip(".-") or "archive",
         what="an archive of your own",
         url=url,
         licence="not known",

@@ -233,6 +233,8 @@ def _write(
         for piece in answer.pieces():
             if not size:
                 _refuse_page(piece, source)
+            if expected is None:  # it may never end
+                _refuse_full_disk(part.path.parent, len(piece))
             file.write(piece)
             size += len(piece)
             if on_bytes is not None:
@@ -246,7 +248,8 @@ def _refuse_full_disk(folder: Path, needed: int) -> None:
     free = shutil.disk_usage(folder).free
     if needed + SPARE_BYTES > free:
         raise FetchError(
-            f"{needed / 1e9:.2f} GB are still to come, and {folder} has {free / 1e9:.2f} GB free.",
+            f"{needed / 1e9:.2f} GB or more are still to come, and {folder} has "
+            f"{free / 1e9:.2f} GB free.",
             fix="make room, or name a folder on another disk with --downloads",
         )
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from tempfile import mkdtemp
 from kennel import __version__
 from kennel.bundle import build, write_json
 from kennel.folders import SOURCE_JSON
+from kennel.hold import is_at
 from kennel.images import PHOTO_SUFFIXES
 from kennel.machine import utc_now
 from kennel.sources import FetchError
@@ -193,14 +195,18 @@ def _count_photos(folder: Path) -> int:
 @contextmanager
 def _alone(downloads: Path, source: Source, say: Callable[[str], None]) -> Iterator[None]:
     """One fetch of a source at a time. The lock ends with the process, however that ends."""
-    downloads.mkdir(parents=True, exist_ok=True)
-    with (downloads / f"{cache_name(source)}.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            say(f"another fetch of {source.name} is under way; waiting for it")
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+    path = downloads / f"{cache_name(source)}.lock"
+    while True:
+        downloads.mkdir(parents=True, exist_ok=True)
+        with path.open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                say(f"another fetch of {source.name} is under way; waiting for it")
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            if is_at(lock.fileno(), path):  # else kennel clean has removed it meanwhile
+                yield
+                return
 
 
 def _settle(
@@ -257,8 +263,9 @@ def _settle(
 def _staged(target: Path) -> Iterator[Path]:
     """A folder beside the target that is gone afterwards; those of killed fetches go now."""
     prefix = f".{target.name}."
+    made = re.compile(re.escape(prefix) + "[a-z0-9_]{8}" + re.escape(STAGED))  # by mkdtemp
     for left in target.parent.iterdir():
-        if left.name.startswith(prefix) and left.name.endswith(STAGED) and left.is_dir():
+        if made.fullmatch(left.name) and left.is_dir():
             _remove_unless_locked(left)
     staged, lock = _locked_folder(target.parent, prefix)
     try:
