@@ -67,13 +67,9 @@ _FILTERS = {
     "bicubic": (Image.Resampling.BICUBIC, 2),
     "lanczos": (Image.Resampling.LANCZOS, 3),
 }
-_STRIP_PIXELS = (
-    1 << 18
-)  # a strip of one channel in float is 1 MiB and stays in the second-level cache
+_STRIP_PIXELS = 1 << 18  # of one channel in float: 1 MiB, stays in the second-level cache
 
-Box = tuple[
-    float, float, float, float
-]  # left, top, right, bottom, in pixels of the picture it belongs to
+Box = tuple[float, float, float, float]  # left, top, right, bottom, in pixels of its picture
 
 
 class NotAPhotoError(PhotoError):
