@@ -1,0 +1,89 @@
+"""Each photo of a split with what was said of it: the rows behind figures, mistakes and matrix.
+
+N photos, K labels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from kennel.evaluate import SplitReport
+from kennel.metrics import softmax
+
+
+@dataclass(frozen=True)
+class Answered:
+    """A photo and its answer. `truth` and `answer` index the labels; `known` is None where the
+    bundle never refuses.
+    """
+
+    path: str
+    truth: int
+    answer: int
+    probability: float
+    of_truth: float
+    known: bool | None
+
+    @property
+    def right(self) -> bool:
+        return self.truth == self.answer
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """A split's report with the rejection score of each photo.
+
+    Attributes:
+        report: of the split.
+        scores: Float64[N], higher is more known; None where the bundle never refuses.
+        threshold: a photo is refused where its score is under it.
+        method: how the scores are made.
+    """
+
+    report: SplitReport
+    scores: np.ndarray | None = None
+    threshold: float | None = None
+    method: str | None = None
+
+    @property
+    def known(self) -> np.ndarray | None:  # Bool[N]
+        """Which photos are not refused."""
+        if self.scores is None or self.threshold is None:
+            return None
+        return np.asarray(self.scores >= self.threshold)
+
+    @property
+    def confidence(self) -> np.ndarray:  # Float64[N]
+        """Probability of each photo's answer."""
+        return np.asarray(self._probabilities().max(axis=1))
+
+    @property
+    def right(self) -> np.ndarray:  # Bool[N]
+        """Which photos are answered right."""
+        return np.asarray(self.report.logits.argmax(axis=1) == self.report.truth)
+
+    def answers(self) -> list[Answered]:
+        """One a photo, in the order of the report."""
+        report, probabilities = self.report, self._probabilities()
+        answer, known = report.logits.argmax(axis=1), self.known
+        return [
+            Answered(
+                path,
+                int(report.truth[at]),
+                int(answer[at]),
+                float(probabilities[at, answer[at]]),
+                float(probabilities[at, report.truth[at]]),
+                None if known is None else bool(known[at]),
+            )
+            for at, path in enumerate(report.paths)
+        ]
+
+    def mistakes(self) -> list[Answered]:
+        """Photos answered wrong: first those that are not refused, then the surest."""
+        wrong = [each for each in self.answers() if not each.right]
+        return sorted(wrong, key=lambda each: (each.known is False, -each.probability, each.path))
+
+    def _probabilities(self) -> np.ndarray:  # Float64[N, K]
+        return softmax(self.report.logits / np.float32(self.report.temperature))
