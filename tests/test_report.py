@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kennel.bundle import Preprocess
+from kennel.bundle import Conformal, Preprocess, Rejection
 from kennel.errors import MissingExtraError
 from kennel.evaluate import SplitReport
 from kennel.folders import Skipped
@@ -50,8 +50,13 @@ def report_of(split: str) -> SplitReport:
 
 
 def judged(report: SplitReport) -> Judged:
-    """Of the four photos the third is refused."""
-    return Judged(report, np.array([3.0, 3.0, 1.0, 3.0]), threshold=2.0, method="energy")
+    """Of the four photos the third is refused; sets name all labels from 0.3 on."""
+    report = replace(report, scores=np.array([3.0, 3.0, 1.0, 3.0]))
+    return Judged(
+        report,
+        Rejection("energy", 2.0, false_refusal_rate=0.05, split="validation", n=40),
+        Conformal(coverage=0.9, threshold=0.3, split="validation", n=40),
+    )
 
 
 def write(folder: Path, reports: list[SplitReport]) -> Path:
@@ -124,7 +129,17 @@ def test_a_bundle_that_never_refuses_says_so(tmp_path: Path) -> None:
     )
     test = json.loads(path.read_text(encoding="utf-8"))["splits"]["test"]
     assert test["rejection"] is None
+    assert test["prediction_sets"] is None
     assert list(test["risk_coverage"]) == ["probability"]
+
+
+def test_prediction_sets_are_told_by_coverage_and_size(tmp_path: Path) -> None:
+    sets = written(tmp_path, "test")["splits"]["test"]["prediction_sets"]
+    named = softmax(report_of("test").logits / 1.5) >= 0.3
+    assert (sets["promised"], sets["threshold"]) == (0.9, 0.3)
+    assert (sets["coverage"], sets["coverage_interval"]) == (0.75, list(wilson(3, 4)))
+    assert sets["mean_size"] == pytest.approx(named.sum(axis=1).mean())
+    assert sets["mean_size_interval"][0] <= sets["mean_size"] <= sets["mean_size_interval"][1]
 
 
 def test_mistakes_are_named_with_what_was_said_of_them(tmp_path: Path) -> None:

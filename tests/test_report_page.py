@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kennel.bundle import Preprocess
-from kennel.evaluate import SplitReport
+from kennel.bundle import Conformal, Preprocess, Rejection
+from kennel.evaluate import Outputs, SplitReport
 from kennel.metrics import measure
 from kennel.report import Birth, Examination, Judged, write_report
 from kennel.robustness import Level, Robustness, Series
@@ -25,6 +25,7 @@ from kennel.strangers import Judge, drawn, known_photos
 LABELS = ("Beagle", "Golden_Retriever", "Poodle")
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>'\"&{{ 7 * 7 }}$%"
 PREPROCESS = Preprocess(size=16, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0), resize="squash")
+REJECTION = Rejection("energy", 2.0, 0.05, "validation", 40)
 BIRTH = Birth("20261123-ab12", "d" * 64, "2026-11-23T08:00:00Z", {"kennel": "0"}, {"cpu": "two"}, 7)
 
 
@@ -77,8 +78,9 @@ def split(name: str, *, labels: tuple[str, ...] = LABELS, n: int = 12, wrong: in
         skipped=(),
         images_per_s=1.0,
         temperature=1.5,
+        scores=logits.max(axis=1).astype(np.float64),
     )
-    return Judged(report, logits.max(axis=1).astype(np.float64), 2.0, "energy")
+    return Judged(report, REJECTION, Conformal(0.9, 0.2, "validation", 40))
 
 
 @pytest.fixture
@@ -212,13 +214,13 @@ class Bright:
     def __init__(self, labels: tuple[str, ...]) -> None:
         self.labels = labels
 
-    def logits(self, batch: np.ndarray) -> np.ndarray:  # Float32[N, 3, H, W] -> Float32[N, 3]
-        return batch.mean(axis=(2, 3))
+    def outputs(self, batch: np.ndarray) -> Outputs:
+        return Outputs(batch.mean(axis=(2, 3)))
 
 
 def examined(judged: Judged) -> Examination:
     classifier = Bright(judged.report.labels)
-    score = lambda logits: logits.max(axis=1).astype(np.float64)  # noqa: E731
+    score = lambda logits, features: logits.max(axis=1).astype(np.float64)  # noqa: E731
     judge = Judge(classifier, PREPROCESS, 1.5, "energy", score, 2.0, 0.05)
     known = known_photos(judge, judged.report, judged.report)
     level = Level(7.0, 0.25, (0.1, 0.5))

@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 
 from kennel.bundle import Preprocess
 from kennel.corruptions import CORRUPTIONS, STRENGTHS, Corruption, corrupt, shrunk
-from kennel.evaluate import SplitReport
+from kennel.evaluate import Outputs, SplitReport
 from kennel.metrics import measure, wilson
 from kennel.robustness import answers_asked, measure_robustness
 
@@ -65,9 +65,9 @@ class Bright:
 
     labels = ("dark", "light")
 
-    def logits(self, batch: np.ndarray) -> np.ndarray:  # Float32[N, 3, H, W] -> Float32[N, 2]
+    def outputs(self, batch: np.ndarray) -> Outputs:
         mean = batch.mean(axis=(1, 2, 3))
-        return np.stack([0.5 - mean, mean - 0.5], axis=1)
+        return Outputs(np.stack([0.5 - mean, mean - 0.5], axis=1))
 
 
 def split_of(folder: Path, n: int) -> SplitReport:

@@ -12,11 +12,11 @@ from PIL import Image
 
 from kennel.bundle import Preprocess
 from kennel.errors import DatasetError
-from kennel.evaluate import SplitReport
+from kennel.evaluate import Outputs, SplitReport
 from kennel.metrics import measure, wilson
+from kennel.separation import separate
 from kennel.strangers import Judge, Known, drawn, find_strangers, known_photos, photographed
 from kennel.strangers.drawn import KINDS, draw_strangers
-from kennel.strangers.separation import separate
 
 PREPROCESS = Preprocess(size=8, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0), resize="squash")
 
@@ -26,8 +26,16 @@ class ByColour:
 
     labels = ("red", "green")
 
-    def logits(self, batch: np.ndarray) -> np.ndarray:  # Float32[N, 3, H, W] -> Float32[N, 2]
-        return 10 * batch.mean(axis=(2, 3))[:, :2]
+    def outputs(self, batch: np.ndarray) -> Outputs:
+        means = batch.mean(axis=(2, 3))
+        return Outputs(10 * means[:, :2], features=means)
+
+
+def score(logits: np.ndarray, features: np.ndarray | None) -> np.ndarray:
+    """The highest logit, where there are features."""
+    assert features is not None
+    assert len(features) == len(logits)
+    return logits.max(axis=1).astype(np.float64)
 
 
 JUDGE = Judge(
@@ -35,7 +43,7 @@ JUDGE = Judge(
     preprocess=PREPROCESS,
     temperature=2.0,
     method="max_logit",
-    score=lambda logits: logits.max(axis=1).astype(np.float64),
+    score=score,
     threshold=8.0,
     rate=0.25,
 )
@@ -45,7 +53,8 @@ def report(split: str, logits: list[list[float]]) -> SplitReport:
     values, truth = np.array(logits, np.float32), np.zeros(len(logits), np.int64)
     paths = tuple(str(at) for at in range(len(logits)))
     figures = measure(values, truth, resamples=2)
-    return SplitReport(split, ByColour.labels, figures, paths, truth, values, (), 1.0, 2.0)
+    scores = values.max(axis=1).astype(np.float64)
+    return SplitReport(split, ByColour.labels, figures, paths, truth, values, (), 1.0, 2.0, scores)
 
 
 @pytest.fixture

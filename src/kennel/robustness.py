@@ -146,9 +146,9 @@ def measure_robustness(
 
     right = np.zeros((1 + len(CORRUPTIONS) * STRENGTHS, n), np.bool_)
     answers = classify_all(classifier, tasks(), read, batch_size=batch_size, threads=threads)
-    for place, (task, logits) in enumerate(answers):
-        assert not isinstance(logits, PhotoError)  # what is read here was decoded before
-        right.flat[place] = int(logits.argmax()) == report.truth[task.at]
+    for place, (task, answer) in enumerate(answers):
+        assert not isinstance(answer, PhotoError)  # what is read here was decoded before
+        right.flat[place] = int(answer.logits.argmax()) == report.truth[task.at]
         if on_photo is not None:
             on_photo(task.path)
 

@@ -93,13 +93,13 @@ def run(args: argparse.Namespace) -> int:
             split,
             bundle.preprocess,
             temperature=temperature(bundle),
+            score=classifier.score,
             batch_size=16,
             threads=usable_cores(),
             on_photo=counter.tick,
         )
         counter.close()
-        scores = judge.score(report.logits) if judge.score else None
-        judged.append(Judged(report, scores, judge.threshold, judge.method))
+        judged.append(Judged(report, bundle.rejection, bundle.conformal))
     examination = _examine(args, judge, judged, dataset)
     folder = args.to or bundle.path / ("report" if own else f"report-{dataset.dataset_id[:8]}")
     backbone = bundle.lineage.backbone
@@ -138,7 +138,6 @@ def run(args: argparse.Namespace) -> int:
 
 def _judge(bundle: Bundle, classifier: OnnxClassifier) -> Judge:
     """The bundle as strangers meet it."""
-    from kennel.calibration import energy
     from kennel.infer import temperature
     from kennel.strangers import Judge
 
@@ -148,7 +147,7 @@ def _judge(bundle: Bundle, classifier: OnnxClassifier) -> Judge:
         preprocess=bundle.preprocess,
         temperature=temperature(bundle),
         method=rejection.method if rejection else None,
-        score=energy if rejection else None,
+        score=classifier.score,
         threshold=rejection.threshold if rejection else None,
         rate=rejection.false_refusal_rate if rejection else FALSE_REFUSALS,
     )

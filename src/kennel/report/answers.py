@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from kennel.bundle import Conformal, Rejection
+from kennel.calibration import prediction_sets
 from kennel.evaluate import SplitReport
 from kennel.metrics import softmax
 
@@ -33,26 +35,31 @@ class Answered:
 
 @dataclass(frozen=True, eq=False)
 class Judged:
-    """A split's report with the rejection score of each photo.
+    """A split's report, and what the bundle makes of it.
 
     Attributes:
         report: of the split.
-        scores: Float64[N], higher is more known; None where the bundle never refuses.
-        threshold: a photo is refused where its score is under it.
-        method: how the scores are made.
+        rejection: when a photo is refused; None where the bundle never refuses.
+        conformal: which labels a set names; None where the bundle promises none.
     """
 
     report: SplitReport
-    scores: np.ndarray | None = None
-    threshold: float | None = None
-    method: str | None = None
+    rejection: Rejection | None = None
+    conformal: Conformal | None = None
 
     @property
     def known(self) -> np.ndarray | None:  # Bool[N]
         """Which photos are not refused."""
-        if self.scores is None or self.threshold is None:
+        if self.rejection is None or self.report.scores is None:
             return None
-        return np.asarray(self.scores >= self.threshold)
+        return np.asarray(self.report.scores >= self.rejection.threshold)
+
+    @property
+    def sets(self) -> np.ndarray | None:  # Bool[N, K]
+        """The labels that each photo's set names."""
+        if self.conformal is None:
+            return None
+        return prediction_sets(self._probabilities(), self.conformal.threshold)
 
     @property
     def confidence(self) -> np.ndarray:  # Float64[N]

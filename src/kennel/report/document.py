@@ -9,15 +9,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
+
 from kennel.confidence import RiskCoverage, reliability, risk_coverage
 from kennel.evaluate import SplitReport
-from kennel.intervals import wilson
+from kennel.intervals import bootstrap, wilson
 from kennel.metrics import calibration_error, softmax
 from kennel.report.answers import Answered, Judged
 from kennel.robustness import Robustness
+from kennel.separation import Separation
 from kennel.slices import Slicing
 from kennel.strangers import Group, Known
-from kennel.strangers.separation import Separation
 
 SCHEMA_VERSION = 1
 MOST_MISTAKES = 500  # of a split that are named
@@ -141,6 +143,7 @@ def split_document(judged: Judged, seed: int) -> dict[str, Any]:
         },
         "risk_coverage": _risk_coverage(judged, seed),
         **_refused(judged),
+        "prediction_sets": _sets(judged, seed),
         "images_per_s": report.images_per_s,
         "confusion": figures.confusion.tolist(),
         "per_label": [
@@ -163,8 +166,8 @@ def _before_temperature(report: SplitReport, seed: int) -> tuple[float, tuple[fl
 
 def _risk_coverage(judged: Judged, seed: int) -> dict[str, Any]:
     curves = {"probability": risk_coverage(judged.confidence, judged.right, seed=seed)}
-    if judged.scores is not None:
-        curves["rejection"] = risk_coverage(judged.scores, judged.right, seed=seed)
+    if judged.report.scores is not None:
+        curves["rejection"] = risk_coverage(judged.report.scores, judged.right, seed=seed)
     return {name: _curve(curve) for name, curve in curves.items()}
 
 
@@ -179,21 +182,41 @@ def _curve(curve: RiskCoverage) -> dict[str, Any]:
 
 def _refused(judged: Judged) -> dict[str, Any]:
     """How many photos are "not one I know", and how good the other answers are."""
-    known = judged.known
-    if known is None:
+    known, rejection = judged.known, judged.rejection
+    if known is None or rejection is None:
         return {"rejection": None}
     n, kept = len(known), int(known.sum())
     hits = int((known & judged.right).sum())
     return {
         "rejection": {
-            "method": judged.method,
-            "threshold": judged.threshold,
+            "method": rejection.method,
+            "threshold": rejection.threshold,
             "refused": (n - kept) / n,
             "refused_interval": list(wilson(n - kept, n)),
             "known_n": kept,
             "known_top1": hits / kept if kept else None,
             "known_top1_interval": list(wilson(hits, kept)) if kept else None,
         }
+    }
+
+
+def _sets(judged: Judged, seed: int) -> dict[str, Any] | None:
+    """How often the labels named hold the truth, and how many they are."""
+    sets, conformal = judged.sets, judged.conformal
+    if sets is None or conformal is None:
+        return None
+    n = len(sets)
+    held = int(sets[np.arange(n), judged.report.truth].sum())
+    sizes = sets.sum(axis=1)
+    mean, interval = bootstrap(lambda index: sizes[index].mean(axis=1), n, seed=seed)
+    return {
+        "promised": conformal.coverage,
+        "threshold": conformal.threshold,
+        "coverage": held / n,
+        "coverage_interval": list(wilson(held, n)),
+        "mean_size": mean,
+        "mean_size_interval": list(interval),
+        "sizes": np.bincount(sizes).tolist(),
     }
 
 

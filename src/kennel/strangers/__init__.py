@@ -16,17 +16,15 @@ from PIL import Image
 from kennel.bundle import Preprocess
 from kennel.calibration import refusal_threshold
 from kennel.errors import DatasetError, PhotoError
-from kennel.evaluate import Classifier, SplitReport, classify_all
+from kennel.evaluate import Classifier, Outputs, Score, SplitReport, classify_all
 from kennel.folders import Skipped
 from kennel.images import PHOTO_SUFFIXES, fit, normalise, open_photo, working_short_side
 from kennel.metrics import softmax
+from kennel.separation import Separation, separate
 from kennel.strangers.drawn import PER_KIND, draw_strangers
-from kennel.strangers.separation import Separation, separate
 
 Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
-
-Score = Callable[[np.ndarray], Float64]  # logits Float32[N, K] -> how known each photo looks
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,7 +136,7 @@ def known_photos(judge: Judge, measured: SplitReport, set_on: SplitReport) -> Kn
     return Known(
         split=measured.split,
         confidence=confidence(measured.logits, judge.temperature),
-        scores=judge.score(measured.logits) if judge.score else None,
+        scores=measured.scores,
         confidence_threshold=refusal_threshold(cautious, judge.rate),
         set_on=set_on.split,
         set_on_n=len(cautious),
@@ -176,22 +174,24 @@ def photographed(
         picture = open_photo(path, at_least=at_least, fill=fill)
         return normalise(fit(picture, judge.preprocess), judge.preprocess)
 
-    paths, logits, skipped = [], [], []
+    paths: list[str] = []
+    answers: list[Outputs] = []
+    skipped: list[Skipped] = []
     for path, answer in classify_all(judge.classifier, files, read, threads=threads):
         if isinstance(answer, PhotoError):
             skipped.append(Skipped(path.relative_to(folder).as_posix(), answer.message))
         else:
             paths.append(path.relative_to(folder).as_posix())
-            logits.append(answer)
+            answers.append(answer)
         if on_photo is not None:
             on_photo(path)
-    if not logits:
+    if not answers:
         raise DatasetError(
             f"none of the {len(skipped)} photos in {folder} can be read; the first: "
             f"{skipped[0].reason}",
             fix="name a folder with photos of none of the labels: --strangers DIR",
         )
-    group = _group(judge, known, name, paths, np.stack(logits), seed=seed)
+    group = _group(judge, known, name, paths, answers, seed=seed)
     return replace(group, source=str(folder), skipped=tuple(skipped))
 
 
@@ -215,15 +215,15 @@ def drawn(
     def read(picture: Image.Image) -> Float32:
         return normalise(fit(picture, judge.preprocess), judge.preprocess)
 
-    logits = []
+    answers = []
     pictures = draw_strangers(kind, n=n, seed=seed)
     for _, answer in classify_all(judge.classifier, pictures, read, threads=threads):
         assert not isinstance(answer, PhotoError)  # nothing is decoded
-        logits.append(answer)
+        answers.append(answer)
         if on_photo is not None:
             on_photo(kind)
     names = [str(at) for at in range(n)]
-    return replace(_group(judge, known, kind, names, np.stack(logits), seed=seed), seed=seed)
+    return replace(_group(judge, known, kind, names, answers, seed=seed), seed=seed)
 
 
 def _group(
@@ -231,18 +231,21 @@ def _group(
     known: Known,
     name: str,
     paths: Sequence[str],
-    logits: np.ndarray,  # Float32[M, K]
+    answers: Sequence[Outputs],  # of one picture each
     *,
     seed: int,
 ) -> Group:
+    logits = np.stack([each.logits for each in answers])  # Float32[M, K]
+    rows = [each.features for each in answers if each.features is not None]
+    features = np.stack(rows) if rows else None  # Float32[M, D]
     sure = confidence(logits, judge.temperature)
     by_softmax = separate(known.confidence, sure, known.confidence_threshold, seed=seed)
     by_score, refused, scores = None, None, sure
     if judge.score and judge.threshold is not None and known.scores is not None:
-        scores = judge.score(logits)
+        scores = judge.score(logits, features)
         by_score = separate(known.scores, scores, judge.threshold, seed=seed)
         refused = scores < judge.threshold
-    answers = logits.argmax(axis=1)
+    best = logits.argmax(axis=1)
     return Group(
         name=name,
         source="drawn",
@@ -253,7 +256,7 @@ def _group(
         strangers=tuple(
             Stranger(
                 paths[at],
-                judge.classifier.labels[answers[at]],
+                judge.classifier.labels[best[at]],
                 float(sure[at]),
                 None if refused is None else bool(refused[at]),
             )
