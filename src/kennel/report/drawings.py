@@ -21,18 +21,18 @@ class Drawing:
 
 
 def percent(share: float, digits: int = 1) -> str:
-    """A share in per cent."""
-    return f"{100 * share:.{digits}f} %"
+    """A share in per cent, on one line."""
+    return f"{100 * share:.{digits}f}\u00a0%"
 
 
 def between(interval: Sequence[float], digits: int = 1) -> str:
     """An interval of shares in per cent."""
-    return f"{100 * interval[0]:.{digits}f} to {100 * interval[1]:.{digits}f} %"
+    return f"{100 * interval[0]:.{digits}f} to {100 * interval[1]:.{digits}f}\u00a0%"
 
 
-def reliability(split: Part, name: str, kind: str = "equal_width") -> Drawing:
-    """Promised and kept, in bins, over how many photos each has."""
-    bins = split["reliability"][kind]
+def reliability(split: Part, name: str) -> Drawing:
+    """Promised and kept in bins of equal width, over how many photos each has."""
+    bins = split["reliability"]["equal_width"]
     plot = Plot(x_ticks=percents(0.25), y_ticks=percents(0.25))
     most = max(each["n"] for each in bins)
     for each in bins:
@@ -42,6 +42,44 @@ def reliability(split: Part, name: str, kind: str = "equal_width") -> Drawing:
         )
         plot.box((each["low"], 0), (each["high"], tall), "count", title=title)
     plot.line([(0, 0), (1, 1)], "ideal")
+    _promised_and_kept(plot, bins)
+    before, after = split["ece_before_temperature"], split["ece"]
+    title = f"Probabilities are off by {100 * after:.1f} points on average"
+    worth = (
+        f"Without the temperature of {split['temperature']:.2f} they would be by "
+        f"{100 * before:.1f} ({between(split['ece_before_temperature_interval'])}). "
+        if split["temperature"] != 1
+        else ""
+    )
+    return Drawing(
+        title,
+        plot.svg(title),
+        f"{worth}Expected calibration error {between(split['ece_interval'])}. Bins of equal width, "
+        f"95 % intervals; grey: how many photos. {name.capitalize()}, n {split['n']:,}.",
+    )
+
+
+def reliability_of_equal_counts(split: Part, name: str) -> Drawing:
+    """The same in bins that have about as many photos each."""
+    bins = split["reliability"]["equal_count"]
+    plot = Plot(x_ticks=percents(0.25), y_ticks=percents(0.25))
+    plot.line([(0, 0), (1, 1)], "ideal")
+    _promised_and_kept(plot, bins)
+    first = bins[0]
+    title = (
+        f"The least sure {percent(first['n'] / split['n'], 0)} promise "
+        f"{percent(first['confidence'])} and keep {percent(first['right'])}"
+    )
+    few = min(each["n"] for each in bins), max(each["n"] for each in bins)
+    return Drawing(
+        title,
+        plot.svg(title),
+        f"The same in bins of {few[0]} to {few[1]} photos, from the least to the most sure. "
+        f"{name.capitalize()}, n {split['n']:,}.",
+    )
+
+
+def _promised_and_kept(plot: Plot, bins: Sequence[Part]) -> None:
     for each in bins:
         x, (low, high) = each["confidence"], each["right_interval"]
         plot.line([(x, low), (x, high)], "whisker one")
@@ -52,21 +90,6 @@ def reliability(split: Part, name: str, kind: str = "equal_width") -> Drawing:
         plot.dot((x, each["right"]), "one", title=said)
     plot.say((0.5, 0.5), "as promised", by=(8, 14))
     plot.axis_names("probability of the answer", "answered right")
-    before, after = split["ece_before_temperature"], split["ece"]
-    title = f"Probabilities are off by {100 * after:.1f} points on average"
-    worth = (
-        f"Without the temperature of {split['temperature']:.2f} they would be by "
-        f"{100 * before:.1f} ({between(split['ece_before_temperature_interval'])}). "
-        if split["temperature"] != 1
-        else ""
-    )
-    width = "equal width" if kind == "equal_width" else "equal counts"
-    return Drawing(
-        title,
-        plot.svg(title),
-        f"{worth}Expected calibration error {between(split['ece_interval'])}. Bins of {width}, "
-        f"95 % intervals; grey: how many photos. {name.capitalize()}, n {split['n']:,}.",
-    )
 
 
 def risk_coverage(split: Part, name: str) -> Drawing:
@@ -80,7 +103,7 @@ def risk_coverage(split: Part, name: str) -> Drawing:
         kind, words = names[key]
         points = list(zip(curve["coverage"], curve["risk"], strict=True))
         plot.line(points, f"line {kind}")
-        x, y = 60, 26 + 17 * at
+        x, y = 60, 42 + 17 * at
         plot.words((x + 22, y + 4), f"{words}, area {100 * curve['aurc']:.2f} %", kind="said")
         plot.swatch((x, y), kind)
     plot.axis_names("photos answered, surest first", "answered wrong")

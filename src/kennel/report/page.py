@@ -100,7 +100,7 @@ def render(
         "mistakes_n": len(mistakes),
         "per_label": sorted(part["per_label"], key=lambda row: (row["f1"] is None, row["f1"] or 0)),
         "plots": plots,
-        "equal_count": drawings.reliability(part, said["headline"], "equal_count"),
+        "equal_count": drawings.reliability_of_equal_counts(part, said["headline"]),
         "slices": [drawings.slices(each) for each in said["slices"]],
         "robustness": drawings.robustness(robust) if robust else [],
         "hardest": drawings.hardest(robust) if robust else None,

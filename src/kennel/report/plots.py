@@ -12,7 +12,7 @@ from html import escape
 Point = tuple[float, float]
 Range = tuple[float, float]
 
-WIDTH, HEIGHT = 336, 232
+WIDTH, HEIGHT = 328, 240
 STRIP_WIDTH, STRIP_HEIGHT = 132, 20
 
 
@@ -34,7 +34,7 @@ class Plot:
         y_ticks: Sequence[tuple[float, str]] = (),
         width: float = WIDTH,
         height: float = HEIGHT,
-        margins: tuple[float, float, float, float] = (44, 12, 12, 40),
+        margins: tuple[float, float, float, float] = (44, 20, 28, 40),
     ) -> None:
         self._x, self._y, self._width, self._height = x, y, width, height
         self._left, self._right, self._top, self._bottom = margins
