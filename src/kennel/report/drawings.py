@@ -30,6 +30,11 @@ def between(interval: Sequence[float], digits: int = 1) -> str:
     return f"{100 * interval[0]:.{digits}f} to {100 * interval[1]:.{digits}f}\u00a0%"
 
 
+def sentence(words: str) -> str:
+    """The words as a sentence begins."""
+    return words[:1].upper() + words[1:]
+
+
 def reliability(split: Part, name: str) -> Drawing:
     """Promised and kept in bins of equal width, over how many photos each has."""
     bins = split["reliability"]["equal_width"]
@@ -140,7 +145,7 @@ def slices(slicing: Part) -> Drawing:
     start = max(0.0, min(0.9, int(low * 10) / 10))
     step = 0.05 if start >= 0.8 else 0.1 if start >= 0.6 else 0.25
     start = start if step < 0.25 else (0.5 if start >= 0.5 else 0.0)
-    height = 28 * len(rows) + 34
+    height = 34 * len(rows) + 34
     plot = Plot(
         x=(start, 1),
         y=(len(rows), 0),
@@ -156,13 +161,13 @@ def slices(slicing: Part) -> Drawing:
         said = f"{each['name']}: {percent(each['top1'])} ({between(each['top1_interval'])})"
         plot.dot((each["top1"], y), "one", title=f"{said}, n {each['n']}")
         name = each["name"] if len(each["name"]) <= 14 else each["name"][:13] + "…"
-        plot.words((106, plot.at((0, y))[1] - 1), name, anchor="end", kind="said")
-        plot.words((106, plot.at((0, y))[1] + 11), f"n {each['n']:,}", anchor="end")
+        plot.words((104, plot.at((0, y))[1] - 2), name, anchor="end", kind="said")
+        plot.words((104, plot.at((0, y))[1] + 12), f"n {each['n']:,}", anchor="end")
     worst = min(rows, key=lambda each: each["top1"])
-    title = f"{slicing['by'].capitalize()}: no slice stands out"
+    title = f"{sentence(slicing['by'])}: no slice stands out"
     if slicing["differ"]:
-        title = f"{slicing['by'].capitalize()}: {worst['name']} is answered worse"
-    return Drawing(title, plot.svg(title), f"{slicing['unit'].capitalize()}.")
+        title = f"{sentence(slicing['by'])}: {worst['name']} is answered worse"
+    return Drawing(title, plot.svg(title), f"{sentence(slicing['unit'])}.")
 
 
 def robustness(found: Part) -> list[Drawing]:
@@ -193,9 +198,8 @@ def robustness(found: Part) -> list[Drawing]:
             plot.dot((at, level["top1"]), "one", title=said, radius=3)
         values = ", ".join(f"{level['value']:g}" for level in series["levels"])
         last = levels[-1]["top1"]
-        title = f"{series['name']}: {percent(last, 0)} at the strongest"
-        unit = series["unit"].replace("{:g}", "").strip()
-        panels.append(Drawing(title, plot.svg(title), f"{unit} {values}"))
+        title = f"{sentence(series['name'])}: down to {percent(last, 0)}"
+        panels.append(Drawing(title, plot.svg(title), series["unit"].replace("{:g}", values)))
     return panels
 
 

@@ -105,6 +105,8 @@ def shades() -> list[tuple[int, str, str, str, str]]:
     for level in range(1, SHADES + 1):
         share = (level - 0.5) / SHADES
         light = shade(share)
-        dark = look.mix(look.DARK_PAPER, look.mix(look.ACCENT, look.DARK_INK, 0.25), share)
+        # One photo of many must stand out from an empty cell.
+        accent = look.mix(look.ACCENT, look.DARK_INK, 0.25)
+        dark = look.mix(look.DARK_PAPER, accent, 0.25 + 0.75 * share)
         found.append((level, light, look.text_on(light), dark, look.text_on(dark)))
     return found
