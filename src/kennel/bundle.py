@@ -1,7 +1,8 @@
 """The bundle: all that crosses from training to serving, and the contract both sides read it by.
 
 A bundle is a folder whose `bundle.json` names every other file with its sha256. Nothing in it is
-parsed before its checksum was seen to match. Standard library only, so that every room can know it.
+parsed before its checksum was seen to match, and what lies in the folder without being named is
+never opened. Standard library only, so that every room can know it.
 """
 
 from __future__ import annotations
@@ -10,19 +11,53 @@ import hashlib
 import json
 import math
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from dataclasses import asdict, dataclass, field
+from io import BufferedReader
 from pathlib import Path
-from tempfile import NamedTemporaryFile
-from types import UnionType
-from typing import IO, Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_args
 
 from kennel.errors import BundleError
+from kennel.typed import build, quoted
+from kennel.untrusted import MOST_BYTES, MOST_BYTES_A_FILE, check_names, opened
+from kennel.writing import file_sha256, replacing, write_json, written
+
+__all__ = [
+    "BUNDLE_JSON",
+    "MODEL_ONNX",
+    "MODEL_SIG",
+    "SCHEMA_VERSION",
+    "Backbone",
+    "Bundle",
+    "Calibration",
+    "FileEntry",
+    "Lineage",
+    "ParityRow",
+    "Preprocess",
+    "Rejection",
+    "ResizeFilter",
+    "ResizeRule",
+    "SplitFigures",
+    "Tensor",
+    "build",
+    "file_sha256",
+    "parse_bundle",
+    "read_bundle",
+    "read_document",
+    "replacing",
+    "write_bundle",
+    "write_json",
+]
 
 SCHEMA_VERSION = 1
 BUNDLE_JSON = "bundle.json"
 MODEL_ONNX = "model.onnx"
+MODEL_SIG = "model.sig"  # kennel sign writes it; see kennel.signing
+MOST_DOCUMENT_BYTES = 2 * 2**20  # of bundle.json: room for some ten thousand labels
+MOST_IN_A_DIMENSION = 2**31 - 1
+AGAIN = "copy the bundle again, or export again"
 
 ResizeRule = Literal["crop", "letterbox", "squash"]
 ResizeFilter = Literal["bilinear", "bicubic", "lanczos"]
@@ -197,72 +232,136 @@ class Bundle:
     schema_version: int = SCHEMA_VERSION
     path: Path = field(default=Path(), compare=False)
 
-    def file(self, name: str) -> Path:
-        """Path of a file of the bundle, after its size and sha256 were seen to match.
+    def read(self, name: str) -> bytes:
+        """Bytes of a file of the bundle, once its size and sha256 were seen to match.
+
+        What parses the file gets these bytes: by its path it could be another file by then.
 
         Raises:
             BundleError: the bundle has no such file, or its bytes are not those that were exported.
         """
+        entry = self._entry(name)
+        with self._opened(name, entry) as file:
+            content = file.read(entry.bytes + 1)
+        self._compare(name, entry, hashlib.sha256(content).hexdigest())
+        return content
+
+    def file(self, name: str) -> Path:
+        """Path of a file of the bundle, after its size and sha256 were seen to match.
+
+        Raises:
+            BundleError: as by `read`.
+        """
+        entry = self._entry(name)
+        with self._opened(name, entry) as file:
+            self._compare(name, entry, hashlib.file_digest(file, "sha256").hexdigest())
+        return self.path / name
+
+    def unlisted(self) -> list[str]:
+        """Names of what lies in the folder besides, which nobody verified: it is never opened."""
+        own = {BUNDLE_JSON, *(name.partition("/")[0] for name in self.files)}
+        return sorted(each.name for each in self.path.iterdir() if each.name not in own)
+
+    def _entry(self, name: str) -> FileEntry:
         entry = self.files.get(name)
         if entry is None:
             raise BundleError(
                 f"{self.path} has no {name}; it holds {', '.join(sorted(self.files))}.",
                 fix=f"export it again with that format: kennel export runs/{self.lineage.run_id}",
             )
-        path = self.path / name
-        if not path.is_file():
-            raise BundleError(
-                f"{path} is missing, though {BUNDLE_JSON} names it.",
-                fix="copy the whole folder, or export again: kennel export "
-                f"runs/{self.lineage.run_id}",
-            )
-        found = path.stat().st_size
-        if found != entry.bytes or file_sha256(path) != entry.sha256:
-            raise BundleError(
-                f"{path} is not the file that was exported: its sha256 differs from {BUNDLE_JSON}.",
-                fix=f"copy it again, or export again: kennel export runs/{self.lineage.run_id}",
-            )
-        return path
+        return entry
+
+    @contextmanager
+    def _opened(self, name: str, entry: FileEntry) -> Iterator[BufferedReader]:
+        again = f"copy the whole folder, or export again: kennel export runs/{self.lineage.run_id}"
+        with opened(self.path, name, fix=again) as file:
+            found = os.fstat(file.fileno()).st_size
+            if found != entry.bytes:
+                raise self._other(name, f"it has {found} bytes instead of {entry.bytes}")
+            yield file
+
+    def _compare(self, name: str, entry: FileEntry, sha256: str) -> None:
+        if sha256 != entry.sha256:
+            raise self._other(name, f"its sha256 differs from {BUNDLE_JSON}")
+
+    def _other(self, name: str, reason: str) -> BundleError:
+        return BundleError(
+            f"{self.path / name} is not the file that was exported: {reason}.",
+            fix=f"copy it again, or export again: kennel export runs/{self.lineage.run_id}",
+        )
 
 
 def read_bundle(path: Path) -> Bundle:
     """Reads `bundle.json` of a bundle folder; files are verified as they are asked for, by
-    `Bundle.file`.
+    `Bundle.read`.
 
     Raises:
-        BundleError: no bundle there, another schema, or a value of the wrong kind (named by its
-            path).
+        BundleError: no bundle there, another schema, a value of the wrong kind (named by its
+            path), or not the bytes that were exported.
     """
-    document = path / BUNDLE_JSON
-    if not document.is_file():
+    return parse_bundle(read_document(path), path=path)
+
+
+def read_document(path: Path) -> bytes:
+    """Bytes of a folder's `bundle.json`, not yet parsed.
+
+    Raises:
+        BundleError: no bundle there, or one that is too large to be one.
+    """
+    if not (path / BUNDLE_JSON).is_symlink() and not (path / BUNDLE_JSON).exists():
         raise BundleError(
             f"{path} is not a bundle: it has no {BUNDLE_JSON}.",
             fix="name a folder that kennel export wrote, such as bundles/<id>",
         )
+    with opened(path, BUNDLE_JSON, fix=AGAIN) as file:
+        found = os.fstat(file.fileno()).st_size
+        if found > MOST_DOCUMENT_BYTES:
+            raise BundleError(
+                f"{path / BUNDLE_JSON} has {found} bytes; {MOST_DOCUMENT_BYTES} are allowed.",
+                fix=AGAIN,
+            )
+        return file.read(MOST_DOCUMENT_BYTES)
+
+
+def parse_bundle(document: bytes, *, path: Path) -> Bundle:
+    """The bundle that the bytes of `bundle.json` describe.
+
+    Args:
+        path: the folder they were read from.
+    Raises:
+        BundleError: as by `read_bundle`.
+    """
+    where = path / BUNDLE_JSON
     try:
-        values = json.loads(document.read_text(encoding="utf-8"))
-    except (ValueError, OSError, RecursionError) as error:
-        raise BundleError(
-            f"{document} cannot be read: {error}.", fix="copy the bundle again, or export again"
-        ) from error
+        text = document.decode()
+        values = json.loads(text, object_pairs_hook=_without_twins, parse_constant=_no_number)
+    except (ValueError, RecursionError) as error:
+        raise BundleError(f"{where} cannot be read: {error}.", fix=AGAIN) from error
     found = values.get("schema_version") if isinstance(values, dict) else None
-    if found != SCHEMA_VERSION:
+    if type(found) is not int or found != SCHEMA_VERSION:
+        newer = type(found) is int and found > SCHEMA_VERSION
         raise BundleError(
-            f"{document} has schema_version {found!r}; this kennel reads {SCHEMA_VERSION}.",
-            fix="export the run again with this version of kennel",
+            f"{where} has schema_version {quoted(found)}; this kennel reads {SCHEMA_VERSION}"
+            + (": a newer kennel wrote it." if newer else "."),
+            fix="pip install -U kennel-ml"
+            if newer
+            else "export the run again with this version of kennel",
         )
     try:
         bundle: Bundle = build(Bundle, {**values, "path": path})
         _check(bundle)
+        changed = values.get("checksum") != _checksum(values)
+        # Byte for byte, so that no change goes by, not even one between the values.
+        changed = changed or text != written(values)
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise BundleError(
-            f"{document} is not a bundle that kennel wrote: {error}.",
-            fix="copy the bundle again, or export again",
+            f"{where} is not a bundle that kennel wrote: {error}.", fix=AGAIN
         ) from error
-    if values.get("checksum") != _checksum(values):
+    if changed:
         raise BundleError(
-            f"{document} was changed after it was exported: its own checksum does not match.",
-            fix="copy the bundle again, or export again",
+            f"{where} was changed after it was exported: its own checksum, or the way it is "
+            "written, does not match.",
+            fix=AGAIN,
         )
     return bundle
 
@@ -276,125 +375,53 @@ def write_bundle(bundle: Bundle) -> None:
     write_json(bundle.path / BUNDLE_JSON, document)
 
 
-def file_sha256(path: Path) -> str:
-    """sha256 of a file's bytes, hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-@contextmanager
-def replacing(path: Path, mode: Literal["w", "wb"] = "w") -> Iterator[IO[Any]]:
-    """A file that appears under its name only when it is whole: temporary name, flush to disk,
-    rename.
-
-    Raises whatever writing raises, leaving neither a part of the file nor the temporary one.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    encoding = "utf-8" if mode == "w" else None
-    newline = "" if mode == "w" else None
-    temporary = NamedTemporaryFile(  # noqa: SIM115 - closed below, before the rename
-        mode,
-        dir=path.parent,
-        prefix=f".{path.name}.",
-        suffix=".part",
-        delete=False,
-        encoding=encoding,
-        newline=newline,
-    )
-    try:
-        with temporary:
-            yield temporary
-            temporary.flush()
-            os.fsync(temporary.fileno())
-        Path(temporary.name).chmod(0o666 & ~_umask())
-        Path(temporary.name).replace(path)
-    except BaseException:
-        Path(temporary.name).unlink(missing_ok=True)
-        raise
-
-
-def write_json(path: Path, document: Mapping[str, Any]) -> None:
-    """Writes a JSON document whole or not at all, with a stable layout."""
-    with replacing(path) as file:
-        json.dump(document, file, indent=2, ensure_ascii=False, allow_nan=False)
-        file.write("\n")
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
 def _checksum(document: Mapping[str, Any]) -> str:
     rest = {key: value for key, value in document.items() if key != "checksum"}
     return hashlib.sha256(json.dumps(rest, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 
+def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise ValueError(f"{quoted(name)} stands twice in one object")
+        found[name] = value
+    return found
+
+
+def _no_number(word: str) -> float:
+    raise ValueError(f"{word} is no number that JSON knows")
+
+
 def _check(bundle: Bundle) -> None:
-    if len(bundle.labels) < 2 or len(set(bundle.labels)) != len(bundle.labels):
-        raise ValueError(f"labels must be two or more distinct names, not {list(bundle.labels)}")
-    for name in bundle.files:
-        if Path(name).is_absolute() or ".." in Path(name).parts:
-            raise ValueError(f"files names {name!r}, which lies outside the bundle")
-
-
-def build(kind: Any, value: Any, *, at: str = "") -> Any:
-    """Builds `kind` (a dataclass, tuple, dict, literal or plain type) from what JSON gave, or says
-    where it cannot.
-    """
-    origin, arguments = get_origin(kind), get_args(kind)
-    if is_dataclass(kind):
-        if not isinstance(value, dict):
-            raise TypeError(f"{at.rstrip('.') or 'the document'} is not an object")
-        hints = get_type_hints(kind)
-        known = {f.name for f in fields(kind)}
-        missing = [f.name for f in fields(kind) if f.name not in value and _required(f)]
-        if missing:
-            raise ValueError(f"{at}{missing[0]} is missing")
-        make: Any = kind
-        return make(
-            **{k: build(hints[k], v, at=f"{at}{k}.") for k, v in value.items() if k in known}
-        )
-    if origin in (Union, UnionType):
-        if value is None and type(None) in arguments:
-            return None
-        for option in arguments:
-            if option is not type(None):
-                try:
-                    return build(option, value, at=at)
-                except (TypeError, ValueError) as error:
-                    last = error
-        raise last
-    if origin is Literal:
-        if value not in arguments:
+    labels, size = bundle.labels, bundle.preprocess.size
+    if len(labels) < 2 or len(set(labels)) != len(labels):
+        raise ValueError(f"labels must be two or more distinct names, not {quoted(list(labels))}")
+    # It names folders elsewhere.
+    if not re.fullmatch(r"(?!\.{1,2}$)[^/\\\x00-\x1f\x7f]{1,255}", bundle.bundle_id):
+        raise ValueError(f"bundle_id is {quoted(bundle.bundle_id)}, which is no plain name")
+    check_names(bundle.files, taken=(BUNDLE_JSON, MODEL_SIG))
+    for name, entry in bundle.files.items():
+        if not re.fullmatch(r"[0-9a-f]{64}", entry.sha256):
+            raise ValueError(f"files.{name}.sha256 is {quoted(entry.sha256)}, no sha256")
+        if not 0 <= entry.bytes <= MOST_BYTES_A_FILE:
             raise ValueError(
-                f"{at.rstrip('.')} is {value!r}; known: {', '.join(map(repr, arguments))}"
+                f"files.{name}.bytes is {quoted(entry.bytes)}; 0 to {MOST_BYTES_A_FILE} are allowed"
             )
-        return value
-    if origin is tuple:
-        if not isinstance(value, (list, tuple)):
-            raise TypeError(f"{at.rstrip('.')} is not a list")
-        kinds = (arguments[0],) * len(value) if arguments[-1] is ... else arguments
-        if len(kinds) != len(value):
-            raise ValueError(f"{at.rstrip('.')} has {len(value)} values, not {len(kinds)}")
-        return tuple(
-            build(k, v, at=f"{at}{i}.") for i, (k, v) in enumerate(zip(kinds, value, strict=True))
+    total = sum(entry.bytes for entry in bundle.files.values())
+    if total > MOST_BYTES:
+        raise ValueError(f"files have {total} bytes together; {MOST_BYTES} are allowed")
+    for tensor in (bundle.input, *bundle.outputs):
+        if tensor.dtype != "float32":
+            raise ValueError(f"{tensor.name} is of dtype {quoted(tensor.dtype)}, not float32")
+        for side in tensor.shape:
+            if isinstance(side, int) and not 1 <= side <= MOST_IN_A_DIMENSION:
+                raise ValueError(f"{tensor.name} has the shape {quoted(tensor.shape)}")
+    if bundle.input.shape[1:] != (3, size, size):
+        raise ValueError(
+            f"input has the shape {quoted(bundle.input.shape)}, but photos are made "
+            f"3 x {size} x {size}"
         )
-    if origin is dict:
-        if not isinstance(value, dict):
-            raise TypeError(f"{at.rstrip('.')} is not an object")
-        return {k: build(arguments[1], v, at=f"{at}{k}.") for k, v in value.items()}
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if kind in (int, float, str, bool) and (
-        not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool)
-    ):
-        raise TypeError(f"{at.rstrip('.')} is {value!r}, not {kind.__name__}")
-    return value
-
-
-def _required(declared: Any) -> bool:
-    from dataclasses import MISSING
-
-    return declared.default is MISSING and declared.default_factory is MISSING
+    logits = bundle.outputs[0].shape if bundle.outputs else ()
+    if len(logits) != 2 or logits[1] != len(labels):
+        raise ValueError(f"the first output has the shape {logits}, for {len(labels)} labels")

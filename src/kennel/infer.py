@@ -17,6 +17,7 @@ from kennel.calibration import energy
 from kennel.errors import BundleError
 from kennel.machine import usable_cores
 from kennel.metrics import softmax
+from kennel.onnx_file import check_model
 
 ERRORS_ONLY = (
     3  # onnxruntime's severity; its warnings (no GPU found, ...) are not for Kennel's users
@@ -40,19 +41,25 @@ class OnnxFunction:
 
     Args:
         model: path of the ONNX file.
+        content: its bytes, where they were verified: then these are what is parsed.
         threads: for one call, >= 1; None leaves it to the number of usable cores.
     Raises:
         BundleError: onnxruntime cannot load the file.
     """
 
-    def __init__(self, model: Path, *, threads: int | None = None) -> None:
+    def __init__(
+        self, model: Path, *, content: bytes | None = None, threads: int | None = None
+    ) -> None:
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads or usable_cores()
         options.inter_op_num_threads = 1
         options.log_severity_level = ERRORS_ONLY
+        options.add_session_config_entry("session.load_model_format", "ONNX")  # not its own
         try:
             self._session = ort.InferenceSession(
-                str(model), options, providers=["CPUExecutionProvider"]
+                str(model) if content is None else content,
+                options,
+                providers=["CPUExecutionProvider"],
             )
         except Exception as error:  # onnxruntime raises its own classes, straight from Exception
             raise BundleError(
@@ -70,14 +77,19 @@ class OnnxClassifier:
     """The classifier of a bundle: satisfies `kennel.evaluate.Classifier`.
 
     Args:
-        bundle: its model's sha256 is verified before the file is parsed.
+        bundle: its model's sha256 is verified, and what it holds is checked, before onnxruntime
+            parses the bytes that were verified.
         threads: see OnnxFunction.
+    Raises:
+        BundleError: the file is not the one that was exported, or is refused by `check_model`.
     """
 
     def __init__(self, bundle: Bundle, *, threads: int | None = None) -> None:
         self.bundle = bundle
         self.labels = bundle.labels
-        self._function = OnnxFunction(bundle.file(MODEL_ONNX), threads=threads)
+        content = bundle.read(MODEL_ONNX)
+        check_model(content, bundle)
+        self._function = OnnxFunction(bundle.path / MODEL_ONNX, content=content, threads=threads)
 
     def logits(self, batch: np.ndarray) -> np.ndarray:  # Float32[N, 3, H, W] -> Float32[N, K]
         return self._function(batch)
