@@ -366,6 +366,18 @@ HOSTILE: dict[str, tuple[Spoil, str]] = {
         with_document(lambda d: d["labels"].append("violet")),
         "for 4 labels",
     ),
+    "a bank of another size": (
+        with_document(lambda d: d["rejection"]["bank"].update(rows=2**40)),
+        "rows of 3 features need",
+    ),
+    "a bank of nothing listed": (
+        with_document(lambda d: d["rejection"]["bank"].update(file="/etc/passwd")),
+        "files has no /etc/passwd",
+    ),
+    "a bank of other features": (
+        with_document(lambda d: d["rejection"]["bank"].update(rows=1, features=9)),
+        "needs: its bank has 9",
+    ),
     "labels that the model lacks": (more_labels, "shape"),
     "another input": (
         with_model(taller),

@@ -6,14 +6,17 @@ import io
 import pickle
 import random
 import shutil
+import signal
 import time
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from bundles import COLOURS, LABELS, entry, mean_colour_onnx, tiny_bundle
+from bundles import COLOURS, LABELS, by_bank, entry, mean_colour_onnx, tiny_bundle
 from hostile_bundles import CANARY, HOSTILE, PICKLE, forge, with_file
 from PIL import Image
 
@@ -24,7 +27,8 @@ from kennel.errors import BundleError
 from kennel.infer import OnnxClassifier
 from kennel.onnx_file import check_model
 
-AT_ONCE_S = 1.0
+AT_ONCE_S = 1.0  # of the processor: others may be at work here
+HANGS_S = 60.0
 
 
 @pytest.fixture
@@ -32,11 +36,27 @@ def bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bundle:
     """A sound bundle with a card, in a working directory of its own."""
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
-    bundle = tiny_bundle(tmp_path / "here" / "tiny")
+    bundle = tiny_bundle(tmp_path / "here" / "tiny", rejection=by_bank(0.5))
     write_card(bundle)
     files = {**bundle.files, CARD: entry(bundle.path / CARD)}
     write_bundle(replace(bundle, files=files))
     return read_bundle(bundle.path)
+
+
+@contextmanager
+def no_hanging() -> Iterator[None]:
+    """Fails where the block waits for something that does not come."""
+
+    def ring(*_: object) -> None:
+        raise TimeoutError(f"nothing for {HANGS_S} s")
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, HANGS_S)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def through_the_door(path: Path) -> OnnxClassifier:
@@ -61,10 +81,10 @@ def test_a_hostile_bundle_is_refused_at_once_and_in_words(
     spoil, word = HOSTILE[name]
     spoil(bundle.path)
     before = sorted(path for path in tmp_path.rglob("*"))
-    start_s = time.perf_counter()
-    with pytest.raises(BundleError) as refused:
+    start_s = time.process_time()
+    with no_hanging(), pytest.raises(BundleError) as refused:
         through_the_door(bundle.path)
-    assert time.perf_counter() - start_s < AT_ONCE_S
+    assert time.process_time() - start_s < AT_ONCE_S
     assert word in refused.value.message
     assert str(bundle.path) in refused.value.message
     assert len(refused.value.message) < 500
@@ -92,7 +112,7 @@ def test_the_front_door_refuses_a_hostile_bundle(
 def test_three_hundred_changes_of_one_byte_are_all_refused(bundle: Bundle) -> None:
     draw = random.Random(20)
     files = [bundle.path / name for name in (BUNDLE_JSON, *sorted(bundle.files))]
-    assert len(files) == 3
+    assert len(files) == 4
     for n in range(300):
         file = files[n % len(files)]
         sound = file.read_bytes()
@@ -147,7 +167,7 @@ def test_the_bytes_that_were_verified_are_the_bytes_that_are_parsed(
     assert (bundle.path / MODEL_ONNX).read_bytes() == b"swapped"
     red = np.zeros((1, 3, 8, 8), np.float32)
     red[:, 0] = 1
-    np.testing.assert_allclose(classifier.logits(red), [[8, 0, 0]], rtol=1e-6)
+    np.testing.assert_allclose(classifier.outputs(red).logits, [[8, 0, 0]], rtol=1e-6)
 
 
 def test_a_bundle_reached_through_a_link_of_ones_own_is_read(

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -17,9 +16,26 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from io import BufferedReader
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 from kennel.errors import BundleError
+from kennel.schema import (
+    Backbone,
+    Bank,
+    Calibration,
+    Candidate,
+    Conformal,
+    FileEntry,
+    Lineage,
+    ParityRow,
+    Preprocess,
+    Rejection,
+    RejectionMethod,
+    ResizeFilter,
+    ResizeRule,
+    SplitFigures,
+    Tensor,
+)
 from kennel.typed import build, quoted
 from kennel.untrusted import MOST_BYTES, MOST_BYTES_A_FILE, check_names, opened
 from kennel.writing import file_sha256, replacing, write_json, written
@@ -30,13 +46,17 @@ __all__ = [
     "MODEL_SIG",
     "SCHEMA_VERSION",
     "Backbone",
+    "Bank",
     "Bundle",
     "Calibration",
+    "Candidate",
+    "Conformal",
     "FileEntry",
     "Lineage",
     "ParityRow",
     "Preprocess",
     "Rejection",
+    "RejectionMethod",
     "ResizeFilter",
     "ResizeRule",
     "SplitFigures",
@@ -59,158 +79,6 @@ MOST_DOCUMENT_BYTES = 2 * 2**20  # of bundle.json: room for some ten thousand la
 MOST_IN_A_DIMENSION = 2**31 - 1
 AGAIN = "copy the bundle again, or export again"
 
-ResizeRule = Literal["crop", "letterbox", "squash"]
-ResizeFilter = Literal["bilinear", "bicubic", "lanczos"]
-
-
-@dataclass(frozen=True)
-class Preprocess:
-    """How a photo becomes the model's input: the whole specification that `kennel.images` carries
-    out.
-
-    Attributes:
-        size: height and width of the input, pixels.
-        mean: per channel R, G, B, in units of 0..1.
-        std: per channel, in units of 0..1, > 0.
-        resize: `crop` keeps the shape of the photo and cuts its edges; `letterbox` keeps all of it
-            between bars; `squash` bends it to a square.
-        filter: antialiased resampling filter.
-        crop: for `crop`, the share of the resized photo's short side that the centre crop keeps, 0
-            < crop <= 1.
-        fill: colour of letterbox bars and of what lies behind transparency, 0..255.
-        colour: mode of the input.
-        exif_transpose: whether the photo is turned upright by its EXIF orientation first.
-        dtype: of the input.
-        layout: of the input.
-    """
-
-    size: int
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-    resize: ResizeRule = "crop"
-    filter: ResizeFilter = "bicubic"
-    crop: float = 0.875
-    fill: tuple[int, int, int] = (128, 128, 128)
-    colour: Literal["RGB"] = "RGB"
-    exif_transpose: Literal[True] = True
-    dtype: Literal["float32"] = "float32"
-    layout: Literal["NCHW"] = "NCHW"
-
-    def __post_init__(self) -> None:
-        for name, value, known in (
-            ("resize", self.resize, get_args(ResizeRule)),
-            ("filter", self.filter, get_args(ResizeFilter)),
-        ):
-            if value not in known:
-                raise ValueError(f"{name} is {value!r}; known: {', '.join(known)}")
-        if not 1 <= self.size <= 4096:
-            raise ValueError(f"size is {self.size}; it must lie in 1..4096")
-        if not 0 < self.crop <= 1:
-            raise ValueError(f"crop is {self.crop}; it must lie in (0, 1]")
-        if not all(0 < value < math.inf for value in self.std):
-            raise ValueError(f"std is {self.std}; it must be positive")
-        if not all(math.isfinite(value) for value in self.mean):
-            raise ValueError(f"mean is {self.mean}; it must be finite")
-
-
-@dataclass(frozen=True)
-class Tensor:
-    """One input or output of the model: `shape` uses names for what may vary, such as "batch"."""
-
-    name: str
-    dtype: str
-    shape: tuple[str | int, ...]
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """Temperature that divides the logits before the softmax, fitted on `n` photos of `split`."""
-
-    method: Literal["temperature"]
-    temperature: float
-    split: str
-    n: int
-
-    def __post_init__(self) -> None:
-        if not 0 < self.temperature < math.inf:
-            raise ValueError(f"temperature is {self.temperature}; it must be positive")
-
-
-@dataclass(frozen=True)
-class Rejection:
-    """When the answer is "not one I know": where the score is under `threshold`.
-
-    `false_refusal_rate` is the share of photos of known labels that the threshold was set to
-    refuse, on `n` photos of `split`.
-    """
-
-    method: Literal["energy"]
-    threshold: float
-    false_refusal_rate: float
-    split: str
-    n: int
-
-
-@dataclass(frozen=True)
-class ParityRow:
-    """One exported format beside the trained model, on `photos` photo files read by the one
-    preprocessing.
-    """
-
-    format: str
-    photos: int
-    max_abs_diff: float
-    label_flips: int
-    tolerance: float
-
-
-@dataclass(frozen=True)
-class SplitFigures:
-    """Headline figures of one split, each with its 95 % interval."""
-
-    n: int
-    top1: float
-    top1_interval: tuple[float, float]
-    macro_f1: float
-    macro_f1_interval: tuple[float, float]
-    log_loss: float
-    log_loss_interval: tuple[float, float]
-
-
-@dataclass(frozen=True)
-class Backbone:
-    """Where the network comes from. `weights` is "random" or names the file or package they were
-    read from.
-    """
-
-    name: str
-    weights: str
-    source: str
-    licence: str
-
-
-@dataclass(frozen=True)
-class Lineage:
-    """Everything needed to say how the model came to be."""
-
-    run_id: str
-    git_commit: str | None
-    dirty: bool | None
-    dataset_id: str
-    dataset_csv: str
-    config_sha256: str
-    seed: int
-    backbone: Backbone
-    versions: dict[str, str]
-    hardware: dict[str, str]
-    created_utc: str
-
-
-@dataclass(frozen=True)
-class FileEntry:
-    sha256: str
-    bytes: int
-
 
 @dataclass(frozen=True)
 class Bundle:
@@ -229,6 +97,7 @@ class Bundle:
     metrics: dict[str, SplitFigures]
     lineage: Lineage
     files: dict[str, FileEntry]
+    conformal: Conformal | None = None
     schema_version: int = SCHEMA_VERSION
     path: Path = field(default=Path(), compare=False)
 
@@ -425,3 +294,22 @@ def _check(bundle: Bundle) -> None:
     logits = bundle.outputs[0].shape if bundle.outputs else ()
     if len(logits) != 2 or logits[1] != len(labels):
         raise ValueError(f"the first output has the shape {logits}, for {len(labels)} labels")
+    if bundle.rejection is not None and bundle.rejection.bank is not None:
+        _check_bank(bundle, bundle.rejection.bank, bundle.rejection.method)
+
+
+def _check_bank(bundle: Bundle, bank: Bank, method: str) -> None:
+    if bank.file not in bundle.files:
+        raise ValueError(f"files has no {bank.file}, the bank of rejection")
+    found = bundle.files[bank.file].bytes
+    if found != bank.rows * bank.features:
+        raise ValueError(
+            f"{bank.file} has {found} bytes; {bank.rows} rows of {bank.features} features need "
+            f"{bank.rows * bank.features}"
+        )
+    given = {output.name: output.shape[-1] for output in bundle.outputs if output.shape}
+    if given.get("features") != bank.features:
+        raise ValueError(
+            f"the model gives {given.get('features', 'no')} features, which rejection by {method} "
+            f"needs: its bank has {bank.features}"
+        )
