@@ -60,6 +60,7 @@ class OnnxFunction:
     def __init__(
         self, model: Path, *, content: bytes | None = None, threads: int | None = None
     ) -> None:
+        self._model = model
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads or usable_cores()
         options.inter_op_num_threads = 1
@@ -82,7 +83,13 @@ class OnnxFunction:
 
     def __call__(self, batch: np.ndarray) -> dict[str, np.ndarray]:
         """Float32[N, 3, H, W] -> Float32[N, K or D] by the names of the outputs."""
-        given = self._session.run(self.names, {self._input: batch})
+        try:
+            given = self._session.run(self.names, {self._input: batch})
+        except Exception as error:  # its own classes again, as where memory does not suffice
+            raise BundleError(
+                f"{self._model} gives no answer to {len(batch)} photos: {error}.",
+                fix="export the run again with this version of kennel",
+            ) from error
         return dict(zip(self.names, map(np.asarray, given), strict=True))
 
 
