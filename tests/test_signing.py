@@ -164,7 +164,7 @@ def test_a_damaged_bundle_is_not_signed(bundle: Bundle, keys: Path) -> None:
 def test_the_signature_is_one_that_other_tools_verify(bundle: Bundle, keys: Path) -> None:
     words = ["verify", "key", str(bundle.path), "--signature", str(bundle.path / MODEL_SIG)]
     done = subprocess.run(
-        [sys.executable, "-m", "model_signing", *words, "--public-key", keys / "public.pem"],
+        [sys.executable, "-m", "model_signing", *words, "--public_key", keys / "public.pem"],
         capture_output=True,
         text=True,
         check=False,
@@ -229,6 +229,8 @@ def test_the_verbs_sign_and_verify(
     said = json.loads(capsys.readouterr().out)
     assert said["signed"] is True
     assert set(said["files"]) == {MODEL_ONNX}
+    assert main(["show", "tiny"]) == 0
+    assert "signature     model.sig, not checked here: kennel verify" in capsys.readouterr().out
     changed_model(Path("tiny"))
     assert main(["verify", "tiny", "--key", "keys/public.pem"]) == 1
     assert "error: tiny is refused: 'model.onnx' was changed" in capsys.readouterr().err

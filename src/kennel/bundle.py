@@ -128,7 +128,7 @@ class Bundle:
 
     def unlisted(self) -> list[str]:
         """Names of what lies in the folder besides, which nobody verified: it is never opened."""
-        own = {BUNDLE_JSON, *(name.partition("/")[0] for name in self.files)}
+        own = {BUNDLE_JSON, MODEL_SIG, *(name.partition("/")[0] for name in self.files)}
         return sorted(each.name for each in self.path.iterdir() if each.name not in own)
 
     def _entry(self, name: str) -> FileEntry:
