@@ -40,6 +40,7 @@ from kennel.card import CARD, headline, write_card
 from kennel.dataset import Dataset, read_dataset
 from kennel.errors import BundleError, DatasetError, ParityError, RunError, UsageError
 from kennel.evaluate import SplitReport, evaluate_split
+from kennel.folders import origin_of
 from kennel.images import describe, read_photo
 from kennel.infer import OnnxFunction
 from kennel.learn.models import Model
@@ -122,7 +123,7 @@ def export(
             threads=usable_cores(),
             on_photo=on_photo,
         )
-        bundle = _describe(run, stage, parity, validation)
+        bundle = _describe(run, dataset, stage, parity, validation)
         target = to if to is not None else bundles / bundle.bundle_id
         if _occupied(target):
             return _already_there(target, bundle.bundle_id)
@@ -229,7 +230,9 @@ def _dataset_of(run: Run) -> Dataset:
     return dataset
 
 
-def _describe(run: Run, stage: Path, parity: ParityRow, validation: SplitReport) -> Bundle:
+def _describe(
+    run: Run, dataset: Dataset, stage: Path, parity: ParityRow, validation: SplitReport
+) -> Bundle:
     """All of bundle.json but the files."""
     logits, n = validation.logits, len(validation.truth)
     try:
@@ -257,21 +260,34 @@ def _describe(run: Run, stage: Path, parity: ParityRow, validation: SplitReport)
         ),
         parity=(parity,),
         metrics={"validation": headline(measure(logits / temperature, validation.truth))},
-        lineage=Lineage(
-            run_id=run.run_id,
-            git_commit=run.git_commit,
-            dirty=run.dirty,
-            dataset_id=run.dataset_id,
-            dataset_csv=run.dataset_csv,
-            config_sha256=file_sha256(run.path / CONFIG_YAML),
-            seed=run.seed,
-            backbone=run.backbone,
-            versions=run.versions,
-            hardware=run.hardware,
-            created_utc=utc_now(),
-        ),
+        lineage=_lineage(run, dataset),
         files={},
         path=stage,
+    )
+
+
+def _lineage(run: Run, dataset: Dataset) -> Lineage:
+    origin = origin_of(dataset.photos_dir)
+    return Lineage(
+        run_id=run.run_id,
+        git_commit=run.git_commit,
+        dirty=run.dirty,
+        dataset_id=run.dataset_id,
+        dataset_csv=run.dataset_csv,
+        config_sha256=file_sha256(run.path / CONFIG_YAML),
+        seed=run.seed,
+        backbone=run.backbone,
+        versions=run.versions,
+        hardware=run.hardware,
+        created_utc=utc_now(),
+        counts=dataset.counts,
+        data_source=origin.source,
+        data_licence=origin.licence,
+        weights_sha256=file_sha256(run.path / BEST_WEIGHTS),
+        overrides=run.overrides,
+        trained_utc=run.created_utc,
+        duration_s=run.duration_s,
+        from_run=run.from_run,
     )
 
 
