@@ -107,7 +107,7 @@ def _ignored_names(folder: Path) -> tuple[str, ...] | None:
     for file in (*(each / IGNORE for each in above), *folder.rglob(IGNORE)):
         if not file.is_file():
             continue
-        for line in file.read_text(encoding="utf-8").splitlines():
+        for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
             pattern = line.strip()
             if not pattern or pattern.startswith("#"):
                 continue
