@@ -262,7 +262,8 @@ def test_the_hub_finds_every_figure_in_the_card(bundle: Bundle) -> None:
         ("Apache-2.0", {"license": "apache-2.0"}),
         ("CC BY-NC 4.0", {"license": "cc-by-nc-4.0"}),
         ("not stated", {"license": "unknown"}),
-        ("research: only", {"license": "other", "license_name": "research-only"}),
+        ("research: only!", {"license": "other", "license_name": "research-only"}),
+        ("犬", {"license": "other", "license_name": "see-the-text"}),
     ],
 )
 def test_a_licence_is_named_as_the_hub_names_it(

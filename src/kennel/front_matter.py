@@ -79,12 +79,12 @@ def _scalar(value: Any) -> str:
 
 
 def _licence(said: str) -> dict[str, str]:
-    name = "-".join(said.lower().split())
+    name = re.sub(r"[^a-z0-9.]+", "-", said.lower()).strip("-")
     if name in LICENCES:
         return {"license": name}
     if said.strip().lower() in UNSTATED:
         return {"license": "unknown"}
-    return {"license": "other", "license_name": name}
+    return {"license": "other", "license_name": name or "see-the-text"}
 
 
 def _results(bundle: Bundle, evaluation: Evaluation | None) -> Iterator[dict[str, Any]]:
