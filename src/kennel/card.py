@@ -176,20 +176,14 @@ def _answers(bundle: Bundle, evaluation: Evaluation | None) -> Iterable[str]:
             said = _figure(f.ece, f.ece_interval)
             yield f"- expected calibration error on the test split: {said}, n {f.n}"
     yield (
-        f'- "not one I know": {rejection.method} under {rejection.threshold:.3f}, set to refuse '
-        f"{rejection.false_refusal_rate:.0%} of {rejection.n} {rejection.split} photos"
+        f'- "not one I know": {rejection.in_words()}'
         if rejection
         else '- "not one I know": never said'
     )
     if evaluation is not None:
         yield from _refused(evaluation)
-    conformal = getattr(bundle, "conformal", None)
-    if conformal is not None:
-        yield (
-            f"- prediction sets ({conformal.method}): hold the right label for "
-            f"{conformal.coverage:.0%} of photos like the {conformal.n} {conformal.split} photos "
-            "that they were set on"
-        )
+    if bundle.conformal:
+        yield f"- prediction sets: {bundle.conformal.in_words()}"
     for row in bundle.parity:
         yield (
             f"- {row.format}: largest difference of a probability from the trained network "
