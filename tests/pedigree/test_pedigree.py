@@ -162,7 +162,7 @@ def test_a_graph_with_long_and_odd_names_stays_within_its_columns() -> None:
     leaf = Node("x", "\x1b[31m" + "long " * 50)
     rows = lines_of(Node("photos", "a\nb", leads_to=(leaf, replace(leaf, leads_to=(leaf, leaf)))))
     assert all(len(row) <= 80 and row.isprintable() for row in rows)
-    assert rows[0] == "photos    a b"
+    assert rows[0] == "photos      a b"
     assert rows[-1].startswith("    +-- x")
     assert rows[-1].endswith("...")
 

@@ -114,8 +114,9 @@ def _verify(shown: Run | Bundle, args: argparse.Namespace) -> int:
         document: dict[str, Any] = {"path": str(shown.path), "count": count}
         print(json.dumps({**document, "checks": [asdict(check) for check in checks]}))
     else:
+        wide = max(len(check.name) for check in checks)
         for check in checks:
-            print(f"{check.state:<{COLUMN}} {check.name:<{COLUMN}} {check.said}")
+            print(f"{check.state:<{COLUMN}} {check.name:<{wide}}  {check.said}")
         print(", ".join(f"{n} {state}" for state, n in count.items()))
     return 1 if count["differs"] else 0
 

@@ -8,13 +8,14 @@ from pathlib import Path
 from xml.sax.saxutils import escape
 
 from kennel.bundle import replacing
-from kennel.look import ACCENT, INK, LINE, PAPER, QUIET_INK
+from kennel.look import ACCENT, INK, PAPER, QUIET_INK, mix
 from kennel.pedigree import BundleStep, Pedigree
 
-COLUMN = 10
+COLUMN = 12
 WIDTH = 80  # letters of a terminal
-SVG_WIDTH, SVG_LETTERS = 960, 120  # pixels; what fits beside the deepest dot
+SVG_WIDTH, SVG_LETTERS, SVG_COLUMN = 960, 100, 112  # pixels; what fits there; pixels
 ROW, DEPTH, DOT = 32, 24, 6  # pixels
+WAY = mix(PAPER, QUIET_INK, 0.75)  # from step to step: 3:1 on paper
 
 
 @dataclass(frozen=True)
@@ -50,8 +51,7 @@ def graph_of(pedigree: Pedigree) -> Node:
     )
     index = Node(
         "index",
-        f"{Path(photos.csv).name}, dataset {photos.dataset_id[:16]}"
-        + (f"; {counts}" if counts else ""),
+        f"dataset {photos.dataset_id[:16]}" + (f"; {counts}" if counts else ""),
         given=tuple(("dvc", f"{p.file.name}, md5 {p.md5}") for p in photos.dvc),
         leads_to=(trained,),
     )
@@ -79,7 +79,7 @@ def write_svg(root: Node, path: Path, *, title: str) -> None:
         if row.parent is not None:
             (x, y), (x0, y0) = _place(at, row.depth), _place(row.parent, rows[row.parent].depth)
             parts.append(
-                f'<path d="M{x0} {y0} V{y} H{x}" fill="none" stroke="{LINE}" stroke-width="2"/>'
+                f'<path d="M{x0} {y0} V{y} H{x}" fill="none" stroke="{WAY}" stroke-width="2"/>'
             )
     for at, row in enumerate(rows):
         x, y = _place(at, row.depth)
@@ -88,7 +88,8 @@ def write_svg(root: Node, path: Path, *, title: str) -> None:
         parts.append(
             f'<circle cx="{x}" cy="{y}" r="{DOT}" fill="{fill}" stroke="{ACCENT}" '
             f'stroke-width="2"/><text x="{x + 16}" y="{y + 5}" fill="{ink}">'
-            f'<tspan font-weight="600">{_xml(row.kind)}</tspan>  {_xml(said)}'
+            f'<tspan font-weight="600">{_xml(row.kind)}</tspan> '
+            f'<tspan x="{x + SVG_COLUMN}">{_xml(said)}</tspan>'
             f"<title>{_xml(row.said)}</title></text>"
         )
     with replacing(path) as file:
