@@ -13,7 +13,7 @@ import pytest
 import yaml
 from bundles import CALIBRATION, COLOURS, LABELS, tiny_bundle
 from huggingface_hub import ModelCard
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kennel.bundle import MODEL_ONNX, Bundle, SplitFigures, read_bundle
@@ -330,6 +330,7 @@ NESTED = st.recursive(
 YAML_WORDS = {"yes", "no", "on", "off", "true", "false", "null"}
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.dictionaries(st.from_regex("k[a-z_]{1,8}", fullmatch=True), NESTED, min_size=1))
 def test_what_is_written_as_yaml_is_read_back(document: dict[str, Any]) -> None:
     def keys(value: Any) -> set[str]:

@@ -92,6 +92,19 @@ def test_a_run_on_photos_it_indexed_itself_is_repeated_on_that_index(
     assert (document["same_weights"], document["dataset_id"]) == (True, run.dataset_id)
 
 
+def test_a_bundle_carries_what_its_run_wrote_down(
+    bundle: Bundle, tiny_run: Run, dataset: Dataset
+) -> None:
+    lineage = bundle.lineage
+    assert lineage.weights_sha256 == tiny_run.weights_sha256
+    assert lineage.weights_sha256 == file_sha256(tiny_run.path / BEST_WEIGHTS)
+    assert lineage.config_sha256 == tiny_run.config_sha256
+    assert lineage.counts == dataset.counts
+    assert lineage.trained_utc == tiny_run.created_utc
+    assert lineage.duration_s == tiny_run.duration_s
+    assert (lineage.data_source, lineage.data_licence) == (None, None)
+
+
 # What differs now
 
 
