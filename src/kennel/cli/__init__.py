@@ -26,6 +26,8 @@ VERBS = {
     "export": "turn a run into a bundle, or refuse",
     "evaluate": "measure a bundle on train, validation and test photos",
     "predict": "answer for photos",
+    "sign": "say who made a bundle, with a key",
+    "verify": "whether a bundle is as it was signed",
     "show": "the pedigree of a run or a bundle",
     "clean": "remove caches and unfinished runs",
     "doctor": "what this machine has and lacks",

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import boto3
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 BUCKET = "my-photos"
 # A network and photos so small that a run is all start-up.
 SMALL = (
