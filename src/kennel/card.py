@@ -141,9 +141,7 @@ def _labels(evaluation: Evaluation) -> Iterable[str]:
             (of.precision, of.precision_interval),
             (of.f1, of.f1_interval),
         )
-        cells = " | ".join(
-            _figure(*each) if of.support and each[0] is not None else "-" for each in figures
-        )
+        cells = " | ".join(_figure(*each) for each in figures)
         yield f"| {_text(of.label)} | {of.support} | {cells} |"
     yield ""
 
