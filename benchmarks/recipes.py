@@ -12,7 +12,7 @@ from kennel.bundle import read_bundle
 from kennel.dataset import read_dataset
 from kennel.evaluate import evaluate_split
 from kennel.infer import OnnxClassifier, temperature
-from kennel.metrics import paired_test
+from kennel.paired import paired_test
 
 
 def main() -> None:

@@ -51,17 +51,20 @@ def tiny_bundle(
     metrics: dict[str, SplitFigures] | None = None,
     dataset_csv: str = "data/dataset.csv",
     dataset_id: str = "d" * 64,
+    bundle_id: str = "tiny-0a1b2c3d",
+    gains: tuple[float, float, float] = (1.0, 1.0, 1.0),
 ) -> Bundle:
     """Writes a bundle into `folder`: logits are SCALE times mean red, green and blue in 0..1.
 
     Args:
         labels: three names, of red, green and blue.
+        gains: by which the logits are multiplied besides: what it takes for red, green and blue.
     """
     folder.mkdir(parents=True, exist_ok=True)
     metadata = {"labels": json.dumps(list(labels)), "preprocess": json.dumps(asdict(PREPROCESS))}
-    (folder / MODEL_ONNX).write_bytes(mean_colour_onnx(metadata))
+    (folder / MODEL_ONNX).write_bytes(mean_colour_onnx(metadata, gains))
     bundle = Bundle(
-        bundle_id="tiny-0a1b2c3d",
+        bundle_id=bundle_id,
         labels=tuple(labels),
         preprocess=PREPROCESS,
         input=Tensor(name="image", dtype="float32", shape=("batch", 3, SIDE, SIDE)),
@@ -90,7 +93,9 @@ def tiny_bundle(
     return bundle
 
 
-def mean_colour_onnx(metadata: dict[str, str] | None = None) -> bytes:
+def mean_colour_onnx(
+    metadata: dict[str, str] | None = None, gains: tuple[float, float, float] = (1.0, 1.0, 1.0)
+) -> bytes:
     """image Float32["batch", 3, 8, 8] -> logits Float32["batch", 3], as an ONNX file."""
     graph = helper.make_graph(
         [
@@ -101,7 +106,7 @@ def mean_colour_onnx(metadata: dict[str, str] | None = None) -> bytes:
         "mean_colour",
         [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["batch", 3, SIDE, SIDE])],
         [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 3])],
-        [numpy_helper.from_array(SCALE * np.eye(3, dtype=np.float32), "weight")],
+        [numpy_helper.from_array(SCALE * np.diag(np.float32(gains)), "weight")],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
     helper.set_model_props(model, metadata or {})
