@@ -7,7 +7,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from kennel.errors import need
@@ -26,6 +26,36 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help="the index it was trained on, where that lies elsewhere now",
     )
+    parser.add_argument(
+        "--refuse",
+        metavar="SHARE",
+        type=share,
+        default=0.05,
+        help='of photos of known labels that "not one I know" may refuse (default: %(default)s)',
+    )
+    parser.add_argument(
+        "--reject-by",
+        choices=["energy", "max_logit", "knn", "knn_energy"],
+        help="the score that decides it (default: the best of them, measured by leaving labels "
+        "out)",
+    )
+    parser.add_argument(
+        "--coverage",
+        metavar="SHARE",
+        type=share,
+        help="answers also name the labels of which one is the truth so often, such as 0.95",
+    )
+
+
+def share(word: str) -> float:
+    """A number above 0 and below 1."""
+    try:
+        value = float(word)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"{word!r} is not a share between 0 and 1, such as 0.05")
+    return value
 
 
 def run(args: argparse.Namespace) -> int:
@@ -39,8 +69,15 @@ def run(args: argparse.Namespace) -> int:
     from kennel.learn.export import export
 
     sys.stderr.write("exporting to ONNX and comparing its answers\n")
-    counter = Counter(0, "validation photos answered")
-    bundle = export(trained, to=args.to, on_photo=counter.tick)
+    counter = Counter(0, "photos answered")
+    bundle = export(
+        trained,
+        to=args.to,
+        refuse=args.refuse,
+        method=args.reject_by,
+        coverage=args.coverage,
+        on_photo=counter.tick,
+    )
     counter.close()
     parity = bundle.parity[0]
     if args.json:
@@ -55,6 +92,8 @@ def run(args: argparse.Namespace) -> int:
                         "label_flips": parity.label_flips,
                     },
                     "temperature": bundle.calibration.temperature if bundle.calibration else None,
+                    "rejection": asdict(bundle.rejection) if bundle.rejection else None,
+                    "conformal": asdict(bundle.conformal) if bundle.conformal else None,
                     "bytes": {name: entry.bytes for name, entry in bundle.files.items()},
                 }
             )
@@ -64,6 +103,10 @@ def run(args: argparse.Namespace) -> int:
         f"{'parity':<12}{parity.photos} photos, largest difference {parity.max_abs_diff:.1e}, "
         f"other labels {parity.label_flips}"
     )
+    if bundle.rejection:
+        print(f"{'not known':<12}{bundle.rejection.in_words()}")
+    if bundle.conformal:
+        print(f"{'among':<12}{bundle.conformal.in_words()}")
     for name, entry in bundle.files.items():
         print(f"{name:<12}{entry.bytes / 1e6:.2f} MB")
     print(f"{'bundle':<12}{bundle.path}")

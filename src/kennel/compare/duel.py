@@ -131,20 +131,21 @@ def ask(
         BundleError: it is not what was exported.
         KennelError: logits that are not finite.
     """
-    from kennel.infer import OnnxClassifier, answer, temperature
+    from kennel.infer import OnnxClassifier, temperature
 
     number = {label: at for at, label in enumerate(bundle.labels)}
     files = map(subject.dataset.file, subject.photos)
-    answers = classify_files(
-        OnnxClassifier(bundle), files, bundle.preprocess, batch_size=16, threads=threads
-    )
+    classifier = OnnxClassifier(bundle)
+    answers = classify_files(classifier, files, bundle.preprocess, batch_size=16, threads=threads)
     replies: list[Reply | PhotoError] = []
-    for photo, (file, logits) in zip(subject.photos, answers, strict=True):
-        if isinstance(logits, PhotoError):
-            replies.append(logits)
+    for photo, (file, outputs) in zip(subject.photos, answers, strict=True):
+        if isinstance(outputs, PhotoError):
+            replies.append(outputs)
         else:
-            said = answer(logits, bundle, top=1)
-            scaled = logits.astype(np.float64) / temperature(bundle)  # Float64[K of the bundle]
+            said = classifier.answer(outputs, top=1)
+            scaled = outputs.logits.astype(np.float64) / temperature(
+                bundle
+            )
             loss = float(logsumexp(scaled[None])[0] - scaled[number[photo.label]])
             replies.append(Reply(said.label, said.probability, said.known, loss))
         if on_photo is not None:

@@ -25,33 +25,32 @@ from kennel.bundle import (
     BUNDLE_JSON,
     MODEL_ONNX,
     Bundle,
-    Calibration,
     FileEntry,
     Lineage,
     ParityRow,
-    Rejection,
+    RejectionMethod,
     Tensor,
     file_sha256,
     read_bundle,
     write_bundle,
 )
-from kennel.calibration import energy, fit_temperature, refusal_threshold
 from kennel.card import CARD, headline, write_card
 from kennel.dataset import Dataset, read_dataset
 from kennel.errors import BundleError, DatasetError, ParityError, RunError, UsageError
-from kennel.evaluate import SplitReport, evaluate_split
+from kennel.evaluate import Outputs
 from kennel.images import describe, read_photo
 from kennel.infer import OnnxFunction
+from kennel.learn.judge import FALSE_REFUSAL_RATE, Judged, judge
 from kennel.learn.models import Model
 from kennel.learn.onnx import write_onnx
 from kennel.learn.settings import read_own
-from kennel.machine import usable_cores, utc_now
-from kennel.metrics import measure, softmax
+from kennel.machine import utc_now
+from kennel.metrics import softmax
+from kennel.rejection import BANK_FILE
 from kennel.run import BEST_WEIGHTS, CONFIG_YAML, Run
 
 PARITY_PHOTOS = 64
 TOLERANCE = 1e-4  # largest difference of a probability; fp32 on other kernels stays under 1e-5
-FALSE_REFUSAL_RATE = 0.05  # share of photos of known labels that "not one I know" may refuse
 
 
 class TrainedClassifier:
@@ -61,9 +60,10 @@ class TrainedClassifier:
         self.labels = labels
         self._network = model.network.eval()
 
-    def logits(self, batch: np.ndarray) -> np.ndarray:  # Float32[N, 3, H, W] -> Float32[N, K]
+    def outputs(self, batch: np.ndarray) -> Outputs:
+        """Float32[N, 3, H, W] -> logits Float32[N, K], without the features."""
         with torch.inference_mode():
-            return np.asarray(self._network(torch.from_numpy(batch)).numpy())
+            return Outputs(np.asarray(self._network(torch.from_numpy(batch)).numpy()))
 
 
 class _Exported:
@@ -71,7 +71,12 @@ class _Exported:
 
     def __init__(self, path: Path, labels: tuple[str, ...]) -> None:
         self.labels = labels
-        self.logits = OnnxFunction(path)
+        self._function = OnnxFunction(path)
+
+    def outputs(self, batch: np.ndarray) -> Outputs:
+        """Float32[N, 3, H, W] -> logits Float32[N, K], features Float32[N, D]."""
+        given = self._function(batch)
+        return Outputs(given["logits"], given["features"])
 
 
 def export(
@@ -79,6 +84,9 @@ def export(
     *,
     to: Path | None = None,
     bundles: Path = Path("bundles"),
+    refuse: float = FALSE_REFUSAL_RATE,
+    method: RejectionMethod | None = None,
+    coverage: float | None = None,
     on_photo: Callable[[Path], None] | None = None,
 ) -> Bundle:
     """Exports the best weights of a run.
@@ -88,7 +96,8 @@ def export(
 
     Args:
         to: the bundle's folder; by default `bundles`/<bundle_id>.
-        on_photo: called with each validation photo that was answered.
+        refuse, method, coverage: see kennel.learn.judge.
+        on_photo: called with each validation and training photo that was answered.
     Returns:
         the bundle; the one that is already there where the same was exported before.
     Raises:
@@ -108,26 +117,29 @@ def export(
             model.network,
             stage / MODEL_ONNX,
             size=run.preprocess.size,
-            output="logits",
             metadata=metadata,
         )
         exported = _Exported(stage / MODEL_ONNX, run.labels)
         parity = measure_parity(TrainedClassifier(model, run.labels), exported, dataset, run)
-        validation = evaluate_split(
+        judged = judge(
             exported,
             dataset,
-            "validation",
-            run.preprocess,
-            batch_size=16,
-            threads=usable_cores(),
+            run,
+            refuse=refuse,
+            method=method,
+            coverage=coverage,
             on_photo=on_photo,
         )
-        bundle = _describe(run, stage, parity, validation)
+        bundle = _describe(run, stage, parity, judged)
         target = to if to is not None else bundles / bundle.bundle_id
         if _occupied(target):
             return _already_there(target, bundle.bundle_id)
         write_card(bundle)
-        files = {name: _entry(stage / name) for name in (MODEL_ONNX, CARD)}
+        names = [MODEL_ONNX, CARD]
+        if judged.bank is not None:
+            (stage / BANK_FILE).write_bytes(judged.bank.tobytes())
+            names.append(BANK_FILE)
+        files = {name: _entry(stage / name) for name in names}
         write_bundle(replace(bundle, files=files))
         if target.is_dir():
             target.rmdir()  # it is empty
@@ -189,7 +201,7 @@ def measure_parity(
     difference, flips, worst = 0.0, 0, files[0]
     for file in files:
         batch = read_photo(file, run.preprocess)[None]
-        ours, theirs = softmax(trained.logits(batch))[0], softmax(exported.logits(batch))[0]
+        ours, theirs = (softmax(c.outputs(batch).logits)[0] for c in (trained, exported))
         here = float(np.abs(ours - theirs).max())
         if here > difference or not np.isfinite(here):
             difference, worst = here, file
@@ -229,34 +241,28 @@ def _dataset_of(run: Run) -> Dataset:
     return dataset
 
 
-def _describe(run: Run, stage: Path, parity: ParityRow, validation: SplitReport) -> Bundle:
+def _describe(run: Run, stage: Path, parity: ParityRow, judged: Judged) -> Bundle:
     """All of bundle.json but the files."""
-    logits, n = validation.logits, len(validation.truth)
-    try:
-        temperature = fit_temperature(logits, validation.truth)
-    except ValueError as error:
-        raise RunError(f"{run.path} has learned nothing: {error}.", fix="train it again") from error
     digest = hashlib.sha256(file_sha256(stage / MODEL_ONNX).encode())
     digest.update(json.dumps(asdict(run.preprocess), sort_keys=True).encode())
+    # What was asked for, not what was fitted: that may differ in its last bits.
+    asked = (judged.rejection.false_refusal_rate, judged.rejection.method, judged.coverage)
+    digest.update(json.dumps(asked).encode())
     side: tuple[str | int, ...] = ("batch", 3, run.preprocess.size, run.preprocess.size)
     return Bundle(
         bundle_id=f"{run.run_id}-{digest.hexdigest()[:8]}",
         labels=run.labels,
         preprocess=run.preprocess,
         input=Tensor(name="image", dtype="float32", shape=side),
-        outputs=(Tensor(name="logits", dtype="float32", shape=("batch", len(run.labels))),),
-        calibration=Calibration(
-            method="temperature", temperature=temperature, split="validation", n=n
+        outputs=(
+            Tensor(name="logits", dtype="float32", shape=("batch", len(run.labels))),
+            Tensor(name="features", dtype="float32", shape=("batch", judged.features)),
         ),
-        rejection=Rejection(
-            method="energy",
-            threshold=refusal_threshold(energy(logits), FALSE_REFUSAL_RATE),
-            false_refusal_rate=FALSE_REFUSAL_RATE,
-            split="validation",
-            n=n,
-        ),
+        calibration=judged.calibration,
+        rejection=judged.rejection,
+        conformal=judged.conformal,
         parity=(parity,),
-        metrics={"validation": headline(measure(logits / temperature, validation.truth))},
+        metrics={"validation": headline(judged.figures)},
         lineage=Lineage(
             run_id=run.run_id,
             git_commit=run.git_commit,
