@@ -58,6 +58,7 @@ def coloured_index(
 
 def index_of(folder: Path, rows: list[Photo], *, name: str = "dataset") -> Dataset:
     """Writes an index of photos that lie below `folder`/NAME, and reads it back."""
+    (folder / name).mkdir(exist_ok=True)
     bare = Dataset(Path(), folder / name, (), tuple(rows), (0.7, 0.1, 0.2), 0, "")
     return read_dataset(write_dataset(bare, folder / f"{name}.csv", project=folder).csv)
 

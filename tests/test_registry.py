@@ -77,18 +77,28 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("KENNEL_REGISTRY", raising=False)
 
 
-@pytest.fixture
-def photos(tmp_path: Path) -> Dataset:
-    """150 that all know, 20 that GREENISH has wrong, one that BLUEISH has wrong."""
-    return coloured_index(tmp_path, nearly_green=20, nearly_blue=1)
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """150 that all know, 20 that GREENISH has wrong, one that BLUEISH has wrong. Not to be written
+    to.
+    """
+    return coloured_index(tmp_path_factory.mktemp("photos"), nearly_green=20, nearly_blue=1)
+
+
+@pytest.fixture(scope="module")
+def prepared(photos: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `champion` has, once."""
+    folder = tmp_path_factory.mktemp("prepared")
+    weak = bundle_on(photos, folder / "weak", GREENISH)
+    bundle_on(photos, folder / "strong")
+    assert promote(str(weak.path), "--registry", str(folder / "registry")) == 0
+    return folder
 
 
 @pytest.fixture
-def champion(photos: Dataset) -> Dataset:
-    """A registry whose champion is `weak`, a GREENISH; beside it lies `strong`, and its photos."""
-    bundle_on(photos, Path("weak"), GREENISH)
-    bundle_on(photos, Path("strong"))
-    assert promote("weak") == 0
+def champion(prepared: Path, photos: Dataset, tmp_path: Path) -> Dataset:
+    """A registry whose champion is `weak`, a GREENISH; beside it lies `strong`."""
+    shutil.copytree(prepared, tmp_path, dirs_exist_ok=True)
     return photos
 
 
@@ -231,7 +241,9 @@ def test_force_wants_a_reason_and_both_are_recorded(
     assert (entry["forced"], entry["reason"]) == (True, "knows the new camera")
     assert entry["gate"]["passed"] is False
     assert promote("--history") == 0
-    assert "forced: knows the new camera; worse: top1" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "forced: knows the new camera; worse: top1" in out
+    assert max(map(len, out.splitlines())) <= 80
 
 
 def test_force_where_nothing_is_forced_is_not_called_so(
@@ -242,9 +254,13 @@ def test_force_where_nothing_is_forced_is_not_called_so(
 
 
 def test_a_gate_that_cannot_be_asked_refuses_or_is_forced_and_says_so(
-    champion: Dataset, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    champion.csv.unlink()
+    dataset = coloured_index(tmp_path, easy=60, nearly_green=20)
+    bundle_on(dataset, Path("weak"), GREENISH)
+    bundle_on(dataset, Path("strong"))
+    assert promote("weak") == 0
+    dataset.csv.unlink()
     assert promote("strong") == 1
     assert "is not on this machine" in capsys.readouterr().err
     entry = said(capsys, "strong", "--force", "--reason", "photos are elsewhere")["entry"]

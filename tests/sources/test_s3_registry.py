@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -56,13 +57,21 @@ def s3(server_of_all: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     bucket(server_of_all).objects.all().delete()
 
 
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Dataset]:
+    """What `photos` has, once."""
+    folder = tmp_path_factory.mktemp("prepared")
+    dataset = coloured_index(tmp_path_factory.mktemp("photos"), easy=60, nearly_green=20)
+    bundle_on(dataset, folder / "weak", GREENISH)
+    bundle_on(dataset, folder / "strong")
+    return folder, dataset
+
+
 @pytest.fixture
-def photos(tmp_path: Path) -> Dataset:
+def photos(prepared: tuple[Path, Dataset], tmp_path: Path) -> Dataset:
     """With a bundle `weak`, a GREENISH, and `strong`."""
-    dataset = coloured_index(tmp_path, nearly_green=20)
-    bundle_on(dataset, Path("weak"), GREENISH)
-    bundle_on(dataset, Path("strong"))
-    return dataset
+    shutil.copytree(prepared[0], tmp_path, dirs_exist_ok=True)
+    return prepared[1]
 
 
 def promote(registry: str, *words: str) -> int:
@@ -73,6 +82,7 @@ def keys(server: str) -> list[str]:
     return sorted(each.key for each in bucket(server).objects.all())
 
 
+@pytest.mark.slow
 def test_promoted_refused_and_rolled_back_as_in_a_folder(
     s3: str, server_of_all: str, photos: Dataset, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -95,6 +105,7 @@ def test_promoted_refused_and_rolled_back_as_in_a_folder(
     ]
 
 
+@pytest.mark.slow
 def test_the_champion_comes_back_byte_by_byte(s3: str, photos: Dataset) -> None:
     promote(s3, "strong")
     assert promote(s3, "--champion", "--to", "copy") == 0
@@ -102,7 +113,8 @@ def test_the_champion_comes_back_byte_by_byte(s3: str, photos: Dataset) -> None:
         assert Path("copy", name).read_bytes() == Path("strong", name).read_bytes()
 
 
-def test_the_server_compared_every_file_with_its_sha256(
+@pytest.mark.slow
+def test_every_file_is_sent_with_its_sha256_for_the_server_to_compare(
     s3: str, server_of_all: str, photos: Dataset
 ) -> None:
     promote(s3, "strong")
@@ -114,6 +126,7 @@ def test_the_server_compared_every_file_with_its_sha256(
         assert base64.b64decode(recorded["ChecksumSHA256"]) == digest, key
 
 
+@pytest.mark.slow
 def test_of_many_that_write_one_number_at_once_one_does(s3: str, photos: Dataset) -> None:
     promote(s3, "weak")
     newest = Registry(S3Store(s3)).newest()
@@ -146,6 +159,7 @@ def test_of_many_that_write_one_number_at_once_one_does(s3: str, photos: Dataset
     assert all("was made champion while" in each for each in losers)
 
 
+@pytest.mark.slow
 def test_an_upload_that_is_cut_off_makes_no_champion_and_is_gone_on_with(
     s3: str, server_of_all: str, photos: Dataset
 ) -> None:
@@ -162,12 +176,14 @@ def test_an_upload_that_is_cut_off_makes_no_champion_and_is_gone_on_with(
     assert promote(s3, "--verify") == 0
 
 
+@pytest.mark.slow
 def test_a_file_that_changes_while_it_is_sent_is_refused(s3: str, photos: Dataset) -> None:
     model = Path("strong", MODEL_ONNX)
     with pytest.raises(RegistryError):
         S3Store(s3).put("bundles/strong", {MODEL_ONNX: model}, {MODEL_ONNX: "0" * 64})
 
 
+@pytest.mark.slow
 def test_bytes_that_changed_in_the_bucket_are_refused_before_they_are_parsed(
     s3: str, server_of_all: str, photos: Dataset, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -184,6 +200,7 @@ def test_bytes_that_changed_in_the_bucket_are_refused_before_they_are_parsed(
         assert f"/{name} was changed" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_bundle_that_is_missing_in_the_bucket_is_named(
     s3: str, server_of_all: str, photos: Dataset, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -193,6 +210,7 @@ def test_a_bundle_that_is_missing_in_the_bucket_is_named(
     assert "bundle.json is missing" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_bucket_that_is_not_there_is_said(
     s3: str, photos: Dataset, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -202,6 +220,7 @@ def test_a_bucket_that_is_not_there_is_said(
     assert "see how the bucket is written" in err
 
 
+@pytest.mark.slow
 def test_without_credentials_it_says_which(
     s3: str, photos: Dataset, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -217,7 +236,7 @@ def test_a_server_that_cannot_be_reached_is_said(
     photos: Dataset, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")  # boto3's own; so nothing here waits
     assert promote("s3://bucket/registry", "strong") == 1
     err = capsys.readouterr().err
     assert "cannot be reached" in err

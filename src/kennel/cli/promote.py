@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import textwrap
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,7 +30,7 @@ EXAMPLE = """kennel promote bundles/<id>
   kennel promote bundles/<id> --force --reason "the champion knows no Beagle"
   kennel promote --rollback
   kennel promote --champion --to bundles/champion"""
-COLUMN = 12
+COLUMN, WIDTH = 12, 80
 ACTIONS = ("rollback", "history", "champion", "verify")
 FRESH = "-"  # --rollback without a word
 
@@ -239,11 +240,11 @@ def _say_entry(registry: Registry, entry: Entry, digest: str, args: argparse.Nam
     print(_fact("champion", entry.bundle_id))
     print(_fact("lies in", lies))
     if entry.gate is not None:
-        print(_fact("gate", f"{entry.gate.why} (n {entry.gate.n}, split {entry.gate.split})"))
+        print(_told("gate", f"{entry.gate.why} (n {entry.gate.n}, split {entry.gate.split})"))
         for remark in entry.gate.remarks:
-            print(_fact("note", remark))
+            print(_told("note", remark))
     if entry.unmeasured:
-        print(_fact("gate", f"could not be asked: {entry.unmeasured}"))
+        print(_told("gate", f"could not be asked: {entry.unmeasured}"))
     if entry.forced:
         print(_fact("forced", entry.reason))
     print(_fact("entry", f"{entry.number}  sha256 {digest[:16]}"))
@@ -309,7 +310,7 @@ def _history(registry: Registry, args: argparse.Namespace) -> int:
         return 0
     for each in reversed(entries):
         print(f"{each.number:>6}  {each.created_utc}  {each.action:<9} {each.bundle_id}")
-        print(f"{'':<8}{_because(each)}")
+        print(_told("", _because(each)))
     if entries:
         print(f"next: kennel promote --champion{_where(args)}")
     else:
@@ -380,3 +381,17 @@ def _where(args: argparse.Namespace) -> str:
 
 def _fact(name: str, value: str) -> str:
     return f"{name:<{COLUMN}}{value}"
+
+
+def _told(name: str, sentence: str) -> str:
+    """The same for what is longer than a line."""
+    indent = " " * COLUMN
+    whole = textwrap.fill(
+        sentence,
+        WIDTH,
+        initial_indent=indent,
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return f"{name:<{COLUMN}}{whole[COLUMN:]}"

@@ -143,9 +143,7 @@ def ask(
             replies.append(outputs)
         else:
             said = classifier.answer(outputs, top=1)
-            scaled = outputs.logits.astype(np.float64) / temperature(
-                bundle
-            )
+            scaled = outputs.logits.astype(np.float64) / temperature(bundle)
             loss = float(logsumexp(scaled[None])[0] - scaled[number[photo.label]])
             replies.append(Reply(said.label, said.probability, said.known, loss))
         if on_photo is not None:

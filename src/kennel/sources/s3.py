@@ -98,6 +98,7 @@ class S3Store:
                         Bucket=self._bucket,
                         Key=self._key(name),
                         Body=content,
+                        ChecksumAlgorithm="SHA256",
                         ChecksumSHA256=digest,
                         IfNoneMatch="*",
                     )
@@ -131,6 +132,7 @@ class S3Store:
                     Bucket=self._bucket,
                     Key=self._key(key),
                     Body=file,
+                    ChecksumAlgorithm="SHA256",
                     ChecksumSHA256=base64.b64encode(bytes.fromhex(sha256[name])).decode(),
                 )
             if (self._recorded(key) or self.digest(key)) != sha256[name]:
@@ -172,11 +174,7 @@ class S3Store:
             boto3, config = need("boto3", extra="data"), need("botocore.config", extra="data")
             self._made = boto3.session.Session().client(
                 "s3",
-                config=config.Config(
-                    connect_timeout=CONNECT_S,
-                    read_timeout=READ_S,
-                    retries={"mode": "standard", "max_attempts": 3},
-                ),
+                config=config.Config(connect_timeout=CONNECT_S, read_timeout=READ_S),
             )
         return self._made
 
