@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from bundles import CALIBRATION, LABELS, PREPROCESS, REJECTION, SCALE, SIDE, by_bank, tiny_bundle
 from PIL import Image
@@ -204,10 +205,12 @@ def test_labels_and_preprocessing_can_be_read_from_the_onnx_file(bundle: Bundle)
 
 
 def test_a_model_that_onnxruntime_cannot_load_is_named(bundle: Bundle) -> None:
-    # With the right checksum: an honest file of a kind that this onnxruntime does not read.
-    model = bundle.path / MODEL_ONNX
-    model.write_bytes(b"not protobuf")
-    files = {MODEL_ONNX: FileEntry(sha256=file_sha256(model), bytes=12)}
+    # With the right checksum: an honest file with an operator that this onnxruntime does not know.
+    path = bundle.path / MODEL_ONNX
+    model = onnx.load(path)
+    model.graph.node[0].op_type = "OfTomorrow"
+    path.write_bytes(model.SerializeToString())
+    files = {MODEL_ONNX: FileEntry(sha256=file_sha256(path), bytes=path.stat().st_size)}
     write_bundle(replace(bundle, files=files))
     with pytest.raises(BundleError, match=r"model\.onnx cannot be loaded by onnxruntime") as said:
         OnnxClassifier(read_bundle(bundle.path))

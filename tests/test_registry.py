@@ -17,7 +17,7 @@ import pytest
 from bundles import REJECTION
 from duels import BLIND, BLUEISH, GREENISH, bundle_on, coloured_index
 
-from kennel.bundle import BUNDLE_JSON, MODEL_ONNX, file_sha256, read_bundle, write_bundle
+from kennel.bundle import BUNDLE_JSON, MODEL_ONNX, MODEL_SIG, read_bundle, write_bundle
 from kennel.card import note_figures
 from kennel.cli import main
 from kennel.dataset import Dataset
@@ -27,6 +27,7 @@ from kennel.registry import RegistryError
 from kennel.registry.entry import Entry
 from kennel.registry.history import Registry
 from kennel.registry.store import FolderStore
+from kennel.writing import file_sha256
 
 # Runs a verb, and at one of its steps, an audit event on a path, says so and does what is asked.
 AT_A_STEP = """
@@ -285,6 +286,21 @@ def test_words_that_do_not_go_together_are_wrong_usage(
     assert expected in "".join(capsys.readouterr())
 
 
+def test_a_signature_goes_with_its_bundle_and_one_that_came_later_by_force(
+    champion: Dataset, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("weak", MODEL_SIG).write_bytes(b"a signature")
+    assert promote("weak") == 0
+    assert "the same model" in capsys.readouterr().out
+    found = said(capsys, "weak", "--force", "--reason", "signed")
+    assert (found["entry"]["forced"], found["entry"]["number"]) == (False, 2)
+    assert Path(found["path"], MODEL_SIG).read_bytes() == b"a signature"
+    assert promote("--champion", "--to", "copy") == 0
+    assert Path("copy", MODEL_SIG).read_bytes() == b"a signature"
+    flip(Path(found["path"], MODEL_SIG))
+    assert "model.sig was changed" in said(capsys, "--verify", code=1)["damage"][0]
+
+
 # ---- back, and the history
 
 
@@ -516,12 +532,16 @@ def test_a_damaged_bundle_is_not_promoted_by_force_either(
     assert who() == "weak"
 
 
+@pytest.mark.parametrize(
+    ("bundle_id", "expected"),
+    [("../../hostile", "no plain name"), ("a blank & more", "which cannot be a folder")],
+)
 def test_a_bundle_id_that_cannot_be_a_folder_is_refused(
-    photos: Dataset, capsys: pytest.CaptureFixture[str]
+    photos: Dataset, bundle_id: str, expected: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    bundle_on(photos, Path("hostile"), bundle_id="../../hostile")
+    bundle_on(photos, Path("hostile"), bundle_id=bundle_id)
     assert promote("hostile") == 1
-    assert "which cannot be a folder" in capsys.readouterr().err
+    assert expected in capsys.readouterr().err
     assert not Path("registry").exists()
 
 

@@ -17,13 +17,14 @@ import pytest
 from duels import GREENISH, bundle_on, coloured_index
 from storage import BUCKET, bucket, s3_server
 
-from kennel.bundle import BUNDLE_JSON, MODEL_ONNX, file_sha256, read_bundle
+from kennel.bundle import BUNDLE_JSON, MODEL_ONNX, read_bundle
 from kennel.cli import main
 from kennel.dataset import Dataset
 from kennel.errors import UsageError
 from kennel.registry import RegistryError
 from kennel.registry.history import Registry
 from kennel.sources.s3 import S3Store
+from kennel.writing import file_sha256
 
 
 @pytest.fixture(scope="module")

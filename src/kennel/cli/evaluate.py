@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     need("matplotlib.figure", extra="train")
-    from kennel.bundle import read_bundle
+    from kennel.bundle import BUNDLE_JSON, MODEL_SIG, read_bundle, read_document
     from kennel.card import note_figures
     from kennel.cli.progress import Counter
     from kennel.evaluate import evaluate_split
@@ -87,7 +87,13 @@ def run(args: argparse.Namespace) -> int:
         seed=0,
     )
     if own:
+        before = read_document(bundle.path)
         note_figures(bundle, reports)
+        if (bundle.path / MODEL_SIG).exists() and read_document(bundle.path) != before:
+            sys.stderr.write(
+                f"the figures are in {BUNDLE_JSON} now, so its signature no longer holds; sign it "
+                f"again: kennel sign {bundle.path} --key private.pem\n"
+            )
     if args.json:
         print(document.read_text(encoding="utf-8"), end="")
         return 0

@@ -137,7 +137,7 @@ def _promote(registry: Registry, args: argparse.Namespace) -> int:
         if not args.force:
             raise
         unmeasured = error.message
-    if gate is not None and gate.same_model:
+    if gate is not None and gate.same_model and not args.force:
         return _already(registry, newest, gate, args)
     passed = gate is not None and gate.passed
     if not passed and not args.force:
@@ -153,6 +153,7 @@ def _promote(registry: Registry, args: argparse.Namespace) -> int:
         _entry(registry, newest, bundle, args),
         place=place.folder,
         bundle_json_sha256=place.bundle_json_sha256,
+        signature_sha256=place.signature_sha256,
         forced=not passed,
         gate=gate,
         unmeasured=unmeasured,
@@ -217,6 +218,7 @@ def _entry(
         bundle_id=bundle.bundle_id,
         place="",
         bundle_json_sha256="",
+        signature_sha256=None,
         previous_champion=newest.bundle_id if newest else None,
         previous_sha256=before,
         returns_to=None,
@@ -282,6 +284,7 @@ def _rollback(registry: Registry, args: argparse.Namespace) -> int:
             action="rollback",
             place=target.place,
             bundle_json_sha256=target.bundle_json_sha256,
+            signature_sha256=target.signature_sha256,
             returns_to=target.number,
         )
     _say_entry(registry, entry, registry.append(entry), args)

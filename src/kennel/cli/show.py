@@ -54,6 +54,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _bundle_lines(bundle: Bundle) -> list[str]:
+    from kennel.bundle import BUNDLE_JSON, MODEL_SIG
     from kennel.images import describe
 
     lines = [
@@ -92,6 +93,11 @@ def _bundle_lines(bundle: Bundle) -> list[str]:
         _fact("file", f"{name}  {e.bytes:,} bytes  sha256 {e.sha256[:16]}, matches")
         for name, e in bundle.files.items()
     ]
+    if (bundle.path / MODEL_SIG).exists():
+        check = f"kennel verify {bundle.path} --key public.pem"
+        lines.append(_fact("signature", f"{MODEL_SIG}, not checked here: {check}"))
+    if beside := bundle.unlisted():
+        lines.append(_fact("not read", f"{', '.join(beside)}: {BUNDLE_JSON} does not name them"))
     return lines
 
 

@@ -39,7 +39,7 @@ from kennel.dataset import Dataset, read_dataset
 from kennel.errors import BundleError, DatasetError, ParityError, RunError, UsageError
 from kennel.evaluate import Outputs
 from kennel.images import describe, read_photo
-from kennel.infer import OnnxFunction
+from kennel.infer import OnnxClassifier, OnnxFunction
 from kennel.learn.judge import FALSE_REFUSAL_RATE, Judged, judge
 from kennel.learn.models import Model
 from kennel.learn.onnx import write_onnx
@@ -141,6 +141,7 @@ def export(
             names.append(BANK_FILE)
         files = {name: _entry(stage / name) for name in names}
         write_bundle(replace(bundle, files=files))
+        OnnxClassifier(read_bundle(stage))  # what every door would refuse is not exported
         if target.is_dir():
             target.rmdir()  # it is empty
         stage.rename(target)

@@ -2,7 +2,8 @@
 in S3. Standard library only.
 
     registry.json                   what this is
-    bundles/<bundle_id>-<digits>/   a verified copy; the digits are of its bundle.json's sha256
+    bundles/<bundle_id>-<digits>/   a verified copy; the digits are of its bundle.json's sha256, and
+                                    of its model.sig's where it is signed
     history/000001.json ...         one entry each promotion or rollback, chained by sha256
 
 The champion is what the newest entry says. Nothing else is ever written to make it so, and no file

@@ -8,8 +8,8 @@ import re
 from dataclasses import asdict, dataclass
 from typing import Literal
 
-from kennel.bundle import build
 from kennel.registry import RegistryError
+from kennel.typed import build
 
 SCHEMA_VERSION = 1
 MARGIN = 0.03  # of top1, which a candidate must be shown not to lose: docs/decisions/0015
@@ -84,6 +84,7 @@ class Entry:
         bundle_id: of the champion from here on.
         place: the folder of the registry that holds it.
         bundle_json_sha256: of its bundle.json, which holds those of its other files.
+        signature_sha256: of its model.sig; None where it is not signed.
         previous_champion: the bundle_id of the champion until here; None for the first.
         previous_sha256: of the file of the entry before; None for the first.
         returns_to: of a rollback, the number of the entry whose champion is champion again.
@@ -99,6 +100,7 @@ class Entry:
     bundle_id: str
     place: str
     bundle_json_sha256: str
+    signature_sha256: str | None
     previous_champion: str | None
     previous_sha256: str | None
     returns_to: int | None

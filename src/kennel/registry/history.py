@@ -10,24 +10,34 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from kennel.bundle import BUNDLE_JSON, Bundle, file_sha256, read_bundle
+from kennel.bundle import (
+    BUNDLE_JSON,
+    MODEL_SIG,
+    MOST_DOCUMENT_BYTES,
+    Bundle,
+    parse_bundle,
+    read_bundle,
+    read_document,
+)
 from kennel.errors import BundleError
 from kennel.registry import RegistryError
 from kennel.registry.entry import NAME, SCHEMA_VERSION, Entry, decode, encode, name_of, sha256
 from kennel.registry.store import Store
+from kennel.writing import file_sha256
 
 REGISTRY_JSON = "registry.json"
 HISTORY = "history"
-MOST_BUNDLE_JSON_BYTES = 64 << 20
+MOST_SIGNATURE_BYTES = 4 << 20
 BUNDLE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a bundle lies in the registry, and the sha256 of its bundle.json."""
+    """Where a bundle lies in the registry, and the sha256 of its bundle.json and its model.sig."""
 
     folder: str
     bundle_json_sha256: str
+    signature_sha256: str | None
 
 
 @dataclass(frozen=True)
@@ -86,9 +96,14 @@ class Registry:
             )
         files = {name: bundle.file(name) for name in sorted(bundle.files)}
         digests = {name: bundle.files[name].sha256 for name in files}
-        document = bundle.path / BUNDLE_JSON
-        digest = file_sha256(document)
-        place = Place(f"bundles/{bundle.bundle_id}-{digest[:8]}", digest)
+        document, signature = bundle.path / BUNDLE_JSON, bundle.path / MODEL_SIG
+        digest = named = file_sha256(document)
+        signed = None
+        if signature.is_file():
+            files[MODEL_SIG], digests[MODEL_SIG] = signature, file_sha256(signature)
+            signed = digests[MODEL_SIG]
+            named = sha256(f"{digest} {signed}".encode())
+        place = Place(f"bundles/{bundle.bundle_id}-{named[:8]}", digest, signed)
         self._begin()
         # Last: what is there without it is an interrupted upload.
         files[BUNDLE_JSON], digests[BUNDLE_JSON] = document, digest
@@ -151,7 +166,9 @@ class Registry:
         with TemporaryDirectory(prefix=f".{to.name}.", suffix=".part", dir=to.parent) as folder:
             stage = Path(folder, "bundle")
             stage.mkdir()
-            self._fetch(entry, BUNDLE_JSON, stage, entry.bundle_json_sha256, MOST_BUNDLE_JSON_BYTES)
+            self._fetch(entry, BUNDLE_JSON, stage, entry.bundle_json_sha256, MOST_DOCUMENT_BYTES)
+            if entry.signature_sha256 is not None:
+                self._fetch(entry, MODEL_SIG, stage, entry.signature_sha256, MOST_SIGNATURE_BYTES)
             for name, each in read_bundle(stage).files.items():
                 self._fetch(entry, name, stage, each.sha256, each.bytes)
             if to.is_dir():
@@ -198,18 +215,21 @@ class Registry:
         if found != entry.bundle_json_sha256:
             return 0, [f"{document} {'is missing' if found is None else 'was changed'}"]
         with TemporaryDirectory(prefix="kennel-") as folder:
-            self.store.fetch(document, Path(folder, BUNDLE_JSON), most_bytes=MOST_BUNDLE_JSON_BYTES)
+            self.store.fetch(document, Path(folder, BUNDLE_JSON), most_bytes=MOST_DOCUMENT_BYTES)
             try:
                 bundle = read_bundle(Path(folder))
             except BundleError as error:
                 return 1, [f"{document}: {error.message.rstrip('.')}"]
+        digests = {name: each.sha256 for name, each in bundle.files.items()}
+        if entry.signature_sha256 is not None:
+            digests[MODEL_SIG] = entry.signature_sha256
         damage = []
-        for name, each in bundle.files.items():
+        for name, digest in digests.items():
             found = self.store.digest(f"{entry.place}/{name}")
-            if found != each.sha256:
+            if found != digest:
                 state = "is missing" if found is None else "was changed"
                 damage.append(f"{entry.place}/{name} {state}")
-        return 1 + len(bundle.files), damage
+        return 1 + len(digests), damage
 
     def _begin(self) -> None:
         """Writes what the registry is, and sees that the store lets nobody write over a file."""
@@ -266,14 +286,15 @@ class Registry:
                 fix="put it back from a copy, or promote another: kennel promote BUNDLE --force "
                 '--reason "the champion is lost"',
             )
-        if file_sha256(document) != entry.bundle_json_sha256:
+        content = read_document(here)
+        if sha256(content) != entry.bundle_json_sha256:
             raise RegistryError(
                 f"{document} was changed since it was promoted (kennel evaluate does that, when it "
                 "is let at the registry's own copy).",
                 fix=f"move {here} away and promote the same bundle again with --force --reason "
                 '"..."; measure copies: kennel promote --champion --to DIR',
             )
-        bundle = read_bundle(here)
+        bundle = parse_bundle(content, path=here)
         for name in bundle.files:
             bundle.file(name)
         return bundle

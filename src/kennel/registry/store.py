@@ -14,9 +14,9 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile, mkdtemp
 from typing import Protocol
 
-from kennel.bundle import file_sha256
 from kennel.hold import locking
 from kennel.registry import RegistryError
+from kennel.writing import file_sha256
 
 PIECE_BYTES = 1 << 20
 

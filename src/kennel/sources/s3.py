@@ -15,9 +15,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from kennel.bundle import file_sha256
 from kennel.errors import UsageError, need
 from kennel.registry import RegistryError
+from kennel.writing import file_sha256
 
 SCHEME = "s3://"
 BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
