@@ -368,6 +368,16 @@ def test_nobody_is_named_in_the_history(champion: Dataset, monkeypatch: pytest.M
     assert str(Path.home()) not in text
 
 
+def test_the_pedigree_of_a_bundle_says_whether_it_is_champion(
+    champion: Dataset, capsys: pytest.CaptureFixture[str]
+) -> None:
+    promote("strong")
+    for name, expected in (("weak", "was champion, entry 1"), ("strong", "champion, entry 2")):
+        capsys.readouterr()
+        assert main(["show", name]) == 0
+        assert f"deployed      {expected} of registry, 20" in capsys.readouterr().out
+
+
 def test_an_empty_registry_has_neither_champion_nor_history(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -6,7 +6,7 @@ Standard library only, so that every room can know it.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 ResizeRule = Literal["crop", "letterbox", "squash"]
@@ -228,7 +228,18 @@ class Backbone:
 
 @dataclass(frozen=True)
 class Lineage:
-    """Everything needed to say how the model came to be."""
+    """Everything needed to say how the model came to be. What has a default is absent from bundles
+    of the first days.
+
+    Attributes:
+        created_utc: of the export; `trained_utc` and `duration_s` are the run's.
+        counts: photos by split and label, as the index says.
+        data_source: where the photos come from, and `data_licence` their licence, as `kennel fetch`
+            wrote them down.
+        weights_sha256: of the run's best weights, from which the bundle was made.
+        overrides: the words of the run's command that are settings.
+        from_run: run_id of the run that this one repeats.
+    """
 
     run_id: str
     git_commit: str | None
@@ -241,6 +252,14 @@ class Lineage:
     versions: dict[str, str]
     hardware: dict[str, str]
     created_utc: str
+    counts: dict[str, dict[str, int]] = field(default_factory=dict)
+    data_source: str | None = None
+    data_licence: str | None = None
+    weights_sha256: str | None = None
+    overrides: tuple[str, ...] = ()
+    trained_utc: str | None = None
+    duration_s: float | None = None
+    from_run: str | None = None
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ from PIL import Image
 from kennel import look
 from kennel.compare.document import FIGURES, answer, in_words
 from kennel.compare.duel import Differing, Duel
+from kennel.decoding import open_photo
 from kennel.errors import PhotoError, need
-from kennel.images import open_photo
 
 TEMPLATE = "page.html.j2"
 MOST_PHOTOS = 60  # of a section; some 7 KB each

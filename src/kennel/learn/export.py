@@ -38,6 +38,7 @@ from kennel.card import CARD, headline, write_card
 from kennel.dataset import Dataset, read_dataset
 from kennel.errors import BundleError, DatasetError, ParityError, RunError, UsageError
 from kennel.evaluate import Outputs
+from kennel.folders import origin_of
 from kennel.images import describe, read_photo
 from kennel.infer import OnnxClassifier, OnnxFunction
 from kennel.learn.judge import FALSE_REFUSAL_RATE, Judged, judge
@@ -130,7 +131,7 @@ def export(
             coverage=coverage,
             on_photo=on_photo,
         )
-        bundle = _describe(run, stage, parity, judged)
+        bundle = _describe(run, dataset, stage, parity, judged)
         target = to if to is not None else bundles / bundle.bundle_id
         if _occupied(target):
             return _already_there(target, bundle.bundle_id)
@@ -242,7 +243,7 @@ def _dataset_of(run: Run) -> Dataset:
     return dataset
 
 
-def _describe(run: Run, stage: Path, parity: ParityRow, judged: Judged) -> Bundle:
+def _describe(run: Run, dataset: Dataset, stage: Path, parity: ParityRow, judged: Judged) -> Bundle:
     """All of bundle.json but the files."""
     digest = hashlib.sha256(file_sha256(stage / MODEL_ONNX).encode())
     digest.update(json.dumps(asdict(run.preprocess), sort_keys=True).encode())
@@ -264,21 +265,34 @@ def _describe(run: Run, stage: Path, parity: ParityRow, judged: Judged) -> Bundl
         conformal=judged.conformal,
         parity=(parity,),
         metrics={"validation": headline(judged.figures)},
-        lineage=Lineage(
-            run_id=run.run_id,
-            git_commit=run.git_commit,
-            dirty=run.dirty,
-            dataset_id=run.dataset_id,
-            dataset_csv=run.dataset_csv,
-            config_sha256=file_sha256(run.path / CONFIG_YAML),
-            seed=run.seed,
-            backbone=run.backbone,
-            versions=run.versions,
-            hardware=run.hardware,
-            created_utc=utc_now(),
-        ),
+        lineage=_lineage(run, dataset),
         files={},
         path=stage,
+    )
+
+
+def _lineage(run: Run, dataset: Dataset) -> Lineage:
+    origin = origin_of(dataset.photos_dir)
+    return Lineage(
+        run_id=run.run_id,
+        git_commit=run.git_commit,
+        dirty=run.dirty,
+        dataset_id=run.dataset_id,
+        dataset_csv=run.dataset_csv,
+        config_sha256=file_sha256(run.path / CONFIG_YAML),
+        seed=run.seed,
+        backbone=run.backbone,
+        versions=run.versions,
+        hardware=run.hardware,
+        created_utc=utc_now(),
+        counts=dataset.counts,
+        data_source=origin.source,
+        data_licence=origin.licence,
+        weights_sha256=file_sha256(run.path / BEST_WEIGHTS),
+        overrides=run.overrides,
+        trained_utc=run.created_utc,
+        duration_s=run.duration_s,
+        from_run=run.from_run,
     )
 
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 # A network and photos so small that a run is all start-up.
 SMALL = (
     "model=mambaout model.dims=[6,12] model.depths=[1,1] model.image.size=32 "
