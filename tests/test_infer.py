@@ -148,8 +148,14 @@ def test_answers_name_the_labels_among_which_the_truth_is(bundle: Bundle) -> Non
     assert answer(np.array([8.0, 6.0, 0.0], np.float32), sure).among == ("red", "green")
     assert answer(np.array([0.0, 0.0, 99.0], np.float32), sure).among == ("blue",)
     flat = replace(sure, conformal=replace(promise, threshold=0.9))
-    assert answer(np.array([0.0, 0.1, 0.0], np.float32), flat).among == ("green",)
-    assert answer(np.zeros(3, np.float32), bundle).among is None
+    assert answer(np.array([9.0, 9.1, 9.0], np.float32), flat).among == ("green",)
+    assert answer(np.full(3, 9, np.float32), bundle).among is None
+
+
+def test_what_is_not_known_is_promised_nothing(bundle: Bundle) -> None:
+    sure = replace(bundle, conformal=Conformal(0.9, 0.2, split="validation", n=30))
+    said = answer(np.zeros(3, np.float32), sure)
+    assert (said.known, said.among) == (False, None)
 
 
 @pytest.mark.parametrize(

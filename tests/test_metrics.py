@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 
 import numpy as np
@@ -22,7 +21,6 @@ from kennel.metrics import (
     LabelFigures,
     calibration_error,
     measure,
-    paired_test,
     softmax,
     wilson,
 )
@@ -362,69 +360,6 @@ class TestRefusal:
     def test_what_gives_no_threshold_is_refused(self, scores: list[float], rate: float) -> None:
         with pytest.raises(ValueError, match="must"):
             refusal_threshold(np.array(scores), rate)
-
-
-class TestPaired:
-    @staticmethod
-    def table(both: int, only_a: int, only_b: int, neither: int) -> tuple[np.ndarray, np.ndarray]:
-        a = np.repeat([True, True, False, False], [both, only_a, only_b, neither])
-        b = np.repeat([True, False, True, False], [both, only_a, only_b, neither])
-        return a, b
-
-    @pytest.mark.parametrize(
-        ("counts", "difference", "interval"),
-        # M. W. Fagerland, S. Lydersen and P. Laake, Statistics in Medicine 33:2850-2875, 2014
-        # (signs turned: theirs is first minus second); R. G. Newcombe, ibid. 17:2635-2650, 1998.
-        [
-            ((59, 6, 16, 80), 0.0621, (0.0046, 0.1186)),
-            ((36, 2, 12, 0), 0.2000, (0.0569, 0.3404)),
-        ],
-    )
-    def test_difference_and_interval_are_the_published_ones(
-        self, counts: tuple[int, int, int, int], difference: float, interval: tuple[float, float]
-    ) -> None:
-        result = paired_test(*self.table(*counts))
-        assert result.difference == pytest.approx(difference, abs=5e-5)
-        assert result.difference_interval == pytest.approx(interval, abs=5e-5)
-
-    @pytest.mark.parametrize(
-        ("only_a", "only_b"), list(itertools.product((0, 1, 5, 12), (0, 2, 9)))
-    )
-    def test_p_is_twice_the_binomial_tail(self, only_a: int, only_b: int) -> None:
-        n, fewer = only_a + only_b, min(only_a, only_b)
-        expected = min(1.0, 2 * sum(math.comb(n, i) for i in range(fewer + 1)) / 2**n)
-        result = paired_test(*self.table(3, only_a, only_b, 4))
-        assert (result.n, result.only_a, result.only_b) == (n + 7, only_a, only_b)
-        assert result.p == pytest.approx(expected, rel=1e-12)
-
-    def test_p_holds_for_a_million_discordant_photos(self) -> None:
-        result = paired_test(*self.table(0, 499_000, 501_000, 0))
-        z = (2000 - 1) / 1000  # normal theory with continuity correction
-        assert result.p == pytest.approx(math.erfc(z / math.sqrt(2)), rel=1e-3)
-
-    def test_classifiers_that_agree_everywhere_do_not_differ(self) -> None:
-        right = np.array([True, False, True, True])
-        result = paired_test(right, right)
-        assert (result.p, result.difference) == (1.0, 0.0)
-        assert result.difference_interval[0] <= 0 <= result.difference_interval[1]
-
-    @given(st.tuples(*[st.integers(0, 40)] * 4).filter(any))
-    def test_interval_holds_the_difference_and_turns_with_the_order(
-        self, counts: tuple[int, int, int, int]
-    ) -> None:
-        a, b = self.table(*counts)
-        forward, backward = paired_test(a, b), paired_test(b, a)
-        low, high = forward.difference_interval
-        assert -1 <= low <= forward.difference <= high <= 1
-        assert backward.difference_interval == pytest.approx((-high, -low))
-        assert backward.p == forward.p
-
-    @pytest.mark.parametrize(
-        ("a", "b"), [([], []), ([True], [True, False]), ([1, 0], [1, 1]), ([[True]], [[True]])]
-    )
-    def test_what_is_not_paired_is_refused(self, a: list[object], b: list[object]) -> None:
-        with pytest.raises(ValueError, match="both must be"):
-            paired_test(np.array(a), np.array(b))
 
 
 class TestConformal:

@@ -36,7 +36,8 @@ class Answer:
         known: whether the photo looks like those of the labels; else "not one I know".
         top: labels with their probabilities, best first.
         among: the labels of which one is the truth at the bundle's coverage, best first; None where
-            the bundle promises none.
+            the bundle promises none, or the photo is not known: the promise is for photos of the
+            labels.
     """
 
     label: str
@@ -141,7 +142,7 @@ class OnnxClassifier:
             features = None if outputs.features is None else outputs.features[None]
             known = float(self.score(logits[None], features)[0]) >= bundle.rejection.threshold
         among = None
-        if bundle.conformal is not None:
+        if known and bundle.conformal is not None:
             named = prediction_sets(probabilities[None], bundle.conformal.threshold)[0]
             among = tuple(bundle.labels[i] for i in order if named[i])
         return Answer(label=best[0][0], probability=best[0][1], known=known, top=best, among=among)

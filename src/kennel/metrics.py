@@ -7,7 +7,6 @@ far a probability can be believed in `kennel.confidence`.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -19,12 +18,10 @@ __all__ = [
     "Figures",
     "Interval",
     "LabelFigures",
-    "PairedTest",
     "calibration_error",
     "checked",
     "logsumexp",
     "measure",
-    "paired_test",
     "softmax",
     "wilson",
 ]
@@ -83,27 +80,6 @@ class Figures:
     brier_interval: Interval
     confusion: np.ndarray = field(compare=False)
     per_label: tuple[LabelFigures, ...]
-
-
-@dataclass(frozen=True)
-class PairedTest:
-    """Two classifiers on the same photos.
-
-    Attributes:
-        n: photos.
-        only_a: photos that a alone has right.
-        only_b: photos that b alone has right.
-        p: exact two-sided McNemar probability that equal classifiers differ at least so unevenly.
-        difference: top1 of b minus top1 of a: positive where b is better.
-        difference_interval: its 95 % interval.
-    """
-
-    n: int
-    only_a: int
-    only_b: int
-    p: float
-    difference: float
-    difference_interval: Interval
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:  # Float[..., K] -> Float64[..., K]
@@ -218,41 +194,6 @@ def calibration_error(
     return bootstrap(lambda index: _ece(bins[index], gap[index]), len(gap), seed=seed)
 
 
-def paired_test(right_a: np.ndarray, right_b: np.ndarray) -> PairedTest:
-    """Whether two classifiers differ on the same photos, and by how much.
-
-    Args:
-        right_a: Bool[N], where a is right; N >= 1.
-        right_b: Bool[N], where b is right, photo by photo in the same order.
-    Raises:
-        ValueError: no photos, not boolean, or not the same photos.
-    Source: Q. McNemar, Psychometrika 12(2):153-157, 1947, exact binomial form; interval:
-        R. G. Newcombe, Statistics in Medicine 17(22):2635-2650, 1998, method 10.
-    """
-    a, b = np.asarray(right_a), np.asarray(right_b)
-    if (
-        a.dtype != np.bool_
-        or b.dtype != np.bool_
-        or a.ndim != 1
-        or a.shape != b.shape
-        or not a.size
-    ):
-        raise ValueError(
-            f"right_a is {a.dtype}{a.shape} and right_b {b.dtype}{b.shape}; "
-            "both must be Bool[N], N >= 1"
-        )
-    both, only_a, only_b = int((a & b).sum()), int((a & ~b).sum()), int((b & ~a).sum())
-    n = a.size
-    return PairedTest(
-        n=n,
-        only_a=only_a,
-        only_b=only_b,
-        p=_mcnemar(only_a, only_b),
-        difference=(only_b - only_a) / n,
-        difference_interval=_newcombe(both, only_b, only_a, n - both - only_a - only_b),
-    )
-
-
 def checked(logits: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Float64[N, K] and Int64[N], N >= 1 and K >= 1, or a ValueError that says what is wrong."""
     logits, truth = np.asarray(logits), np.asarray(truth)
@@ -339,36 +280,3 @@ def _ece(
     sums = np.bincount(flat, weights=gap.ravel(), minlength=b * ECE_BINS).reshape(b, ECE_BINS)
     error: np.ndarray = np.abs(sums).sum(axis=1) / n
     return error
-
-
-def _mcnemar(only_a: int, only_b: int) -> float:
-    """Twice the smaller tail of Binomial(only_a + only_b, 1/2), at most 1.
-
-    In logarithms, as 2**-n is 0 from n = 1075 on.
-    """
-    n, fewer = only_a + only_b, min(only_a, only_b)
-    i = np.arange(fewer, dtype=np.float64)
-    log_choose = np.concatenate([[0.0], np.cumsum(np.log((n - i) / (i + 1)))])
-    return min(1.0, math.exp(float(logsumexp(log_choose)) + (1 - n) * math.log(2)))
-
-
-def _newcombe(both: int, first: int, second: int, neither: int) -> Interval:
-    """95 % interval of (first - second) / n from the four counts of a paired table."""
-    n = both + first + second + neither
-    p1, p2 = (both + first) / n, (both + second) / n
-    low1, high1 = wilson(both + first, n)
-    low2, high2 = wilson(both + second, n)
-    margins = (both + first) * (second + neither) * (both + second) * (first + neither)
-    excess: float = both * neither - first * second
-    if excess > 0:
-        excess = max(
-            excess - n / 2, 0.0
-        )  # Newcombe's continuity correction, for positive correlation only
-    phi = excess / math.sqrt(margins) if margins else 0.0
-
-    def half(x: float, y: float) -> float:
-        return math.sqrt(max(x * x - 2 * phi * x * y + y * y, 0.0))
-
-    difference = (first - second) / n
-    low, high = difference - half(p1 - low1, high2 - p2), difference + half(high1 - p1, p2 - low2)
-    return max(-1.0, low), min(1.0, high)
