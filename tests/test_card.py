@@ -23,7 +23,7 @@ from kennel.evaluate import SplitReport
 from kennel.front_matter import SAFETENSORS, yaml_lines
 from kennel.images import describe
 from kennel.metrics import measure
-from kennel.report import write_report
+from kennel.report import Birth, Judged, write_report
 
 
 def report_of(split: str, *, right: int = 3) -> SplitReport:
@@ -155,15 +155,13 @@ def test_a_card_of_what_was_not_measured_says_so(bundle: Bundle) -> None:
 def reported(bundle: Bundle, *splits: str, **more: Any) -> Bundle:
     """The bundle with figures, and with a report.json that also has `more`."""
     reports = [report_of(split) for split in splits]
+    born = "2026-11-23T09:00:00Z"
     path = write_report(
         bundle.path / "report",
-        reports,
-        bundle_id=bundle.bundle_id,
-        dataset_id=bundle.lineage.dataset_id,
-        created_utc="2026-11-23T09:00:00Z",
-        versions={},
-        hardware={},
-        seed=0,
+        [Judged(report) for report in reports],
+        Birth(bundle.bundle_id, bundle.lineage.dataset_id, born, versions={}, hardware={}, seed=0),
+        file=Path,
+        preprocess=bundle.preprocess,
     )
     document = json.loads(path.read_text(encoding="utf-8"))
     path.write_text(json.dumps({**document, **more}), encoding="utf-8")

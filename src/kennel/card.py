@@ -136,8 +136,12 @@ def _labels(evaluation: Evaluation) -> Iterable[str]:
     yield f"Label by label, on the {split} split:"
     yield from ("", "| label | photos | recall | precision | F1 |", "|---|---|---|---|---|")
     for of in evaluation.splits[split].per_label:
-        figures = (of.recall, of.recall_interval), (of.precision, None), (of.f1, None)
-        cells = " | ".join(_figure(*each) if of.support else "-" for each in figures)
+        figures = (
+            (of.recall, of.recall_interval),
+            (of.precision, of.precision_interval),
+            (of.f1, of.f1_interval),
+        )
+        cells = " | ".join(_figure(*each) for each in figures)
         yield f"| {_text(of.label)} | {of.support} | {cells} |"
     yield ""
 

@@ -24,9 +24,11 @@ class LabelFigures:
     label: str
     support: int
     precision: float | None = None
+    precision_interval: Interval = None
     recall: float | None = None
     recall_interval: Interval = None
     f1: float | None = None
+    f1_interval: Interval = None
 
 
 @dataclass(frozen=True)
@@ -73,8 +75,9 @@ class Measured:
     n: int
     top1: float
     top1_interval: Interval = None
-    top3: float | None = None
-    top3_interval: Interval = None
+    k: int | None = None
+    topk: float | None = None
+    topk_interval: Interval = None
     macro_f1: float | None = None
     macro_f1_interval: Interval = None
     log_loss: float | None = None

@@ -15,7 +15,8 @@ from typing import Literal
 
 import numpy as np
 
-from kennel.metrics import CHUNK, LEVEL, Interval, logsumexp, wilson
+from kennel.intervals import CHUNK, LEVEL, Interval, percentiles, wilson
+from kennel.metrics import logsumexp
 
 RESAMPLES = 10_000
 MOST_PHOTOS_NEEDED = 1_000_000
@@ -159,7 +160,7 @@ def compare_answers(
     newcombe = {"top1": test.difference_interval, "refused": refused.difference_interval}
     figures = {}
     for at, (name, (one, other, difference)) in enumerate(values.items()):
-        bootstrap = _percentiles(draws[:, at], difference)
+        bootstrap = percentiles(draws[:, at], difference)
         interval = newcombe.get(name, bootstrap)
         figures[name] = Difference(one, other, difference, interval, bootstrap)
     return Comparison(test, figures, verdict(test), resamples, seed)
@@ -260,12 +261,6 @@ def _weights(n: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
         b = min(step, resamples - start)
         index = rng.integers(0, n, size=(b, n)) + np.arange(b)[:, None] * n
         yield np.bincount(index.ravel(), minlength=b * n).reshape(b, n).astype(np.float64)
-
-
-def _percentiles(draws: np.ndarray, figure: float) -> Interval:  # Float64[B]
-    """The middle 95 %, widened to hold the figure itself."""
-    low, high = np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return min(float(low), figure), max(float(high), figure)
 
 
 def _mcnemar(only_a: int, only_b: int) -> float:
