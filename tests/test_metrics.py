@@ -168,7 +168,7 @@ class TestMeasure:
     def test_a_model_that_is_always_wrong_is_measured(self) -> None:
         figures = measure(np.array([[9.0, 0.0, 0.0]] * 4), np.array([1, 2, 1, 2]))
         assert (figures.top1, figures.top1_interval) == (0, wilson(0, 4))
-        assert (figures.macro_f1, figures.macro_f1_interval) == (0, (0, 0))
+        assert (figures.macro_f1, figures.macro_f1_interval) == (0, wilson(0, 4))
         assert [label.recall for label in figures.per_label] == [None, 0, 0]
         assert figures.ece > 0.99
 
@@ -360,6 +360,16 @@ class TestRefusal:
     def test_what_gives_no_threshold_is_refused(self, scores: list[float], rate: float) -> None:
         with pytest.raises(ValueError, match="must"):
             refusal_threshold(np.array(scores), rate)
+
+
+def test_a_perfect_figure_is_no_more_certain_than_its_photos() -> None:
+    truth = np.repeat(np.arange(3), 12)
+    figures = measure(10.0 * np.eye(3)[truth], truth)
+    assert figures.macro_f1 == 1.0
+    assert figures.macro_f1_interval == wilson(36, 36)
+    assert figures.per_label[0].f1_interval == wilson(12, 12)
+    wrong = measure(10.0 * np.eye(3)[(truth + 1) % 3], truth)
+    assert (wrong.macro_f1, wrong.macro_f1_interval) == (0.0, wilson(0, 36))
 
 
 class TestConformal:

@@ -101,7 +101,7 @@ def risk_coverage(
         coverage=(points + 1) / n,
         risk=risk[points],
         aurc=aurc,
-        aurc_interval=percentiles(np.concatenate(draws), aurc),
+        aurc_interval=percentiles(np.concatenate(draws), aurc, perfect_n=n),
     )
 
 
@@ -112,7 +112,7 @@ def _bins(confidence: np.ndarray, right: np.ndarray, edges: np.ndarray) -> tuple
         inside = place == at
         n, hits = int(inside.sum()), int(right[inside].sum())
         if n:
-            mean = float(confidence[inside].mean())
             ends = float(edges[at]), float(edges[at + 1])
+            mean = float(np.clip(confidence[inside].mean(), *ends))  # a sum rounds past its ends
             found.append(Bin(*ends, n, mean, hits / n, wilson(hits, n)))
     return tuple(found)

@@ -54,14 +54,19 @@ def redrawn(n: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
         yield rng.integers(0, n, size=(min(step, resamples - start), n))
 
 
-def percentiles(draws: np.ndarray, figure: float) -> Interval:
+def percentiles(draws: np.ndarray, figure: float, *, perfect_n: int | None = None) -> Interval:
     """The middle 95 % of a figure's resamples, widened, where needed, to hold the figure itself.
 
-    On few photos ECE is larger in nearly every resample than in the split it was drawn from.
+    On few photos ECE is larger in nearly every resample than in the split it was drawn from. And a
+    figure that is perfect, 0 or 1, is so in every resample, which says nothing of other photos.
 
     Args:
         draws: Float64[B], B >= 1.
+        perfect_n: photos that a perfect figure rests on; its interval is then Wilson's for as many
+            of as many, or for none of them.
     """
+    if perfect_n and figure in (0.0, 1.0) and bool((draws == figure).all()):
+        return wilson(perfect_n if figure else 0, perfect_n)
     low, high = np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return min(float(low), figure), max(float(high), figure)
 

@@ -164,7 +164,7 @@ def measure(
         topk=among / n,
         topk_interval=wilson(among, n),
         macro_f1=macro_f1,
-        macro_f1_interval=percentiles(np.nanmean(f1s, axis=1), macro_f1),
+        macro_f1_interval=percentiles(np.nanmean(f1s, axis=1), macro_f1, perfect_n=n),
         log_loss=log_loss,
         log_loss_interval=percentiles(losses, log_loss),
         ece=ece,
@@ -245,7 +245,7 @@ def _label(
         recall=hits / support,
         recall_interval=wilson(hits, support),
         f1=f1,
-        f1_interval=percentiles(seen, f1) if seen.size else (0.0, 1.0),
+        f1_interval=percentiles(seen, f1, perfect_n=support) if seen.size else (0.0, 1.0),
         support=support,
     )
 

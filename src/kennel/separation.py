@@ -75,9 +75,9 @@ def separate(
     refused, lost = int((strangers < threshold).sum()), int((known < threshold).sum())
     return Separation(
         auroc=area,
-        auroc_interval=percentiles(aurocs, area),
+        auroc_interval=percentiles(aurocs, area, perfect_n=min(n, m)),
         fpr95=taken,
-        fpr95_interval=percentiles(fprs, taken),
+        fpr95_interval=percentiles(fprs, taken, perfect_n=m),
         threshold=threshold,
         refused=refused / m,
         refused_interval=wilson(refused, m),
