@@ -26,11 +26,11 @@ VERBS = {
     "export": "turn a run into a bundle, or refuse",
     "evaluate": "measure a bundle on train, validation and test photos",
     "compare": "two bundles on the same photos: a paired test",
+    "promote": "make a bundle champion, when it is not worse",
     "predict": "answer for photos",
     "sign": "say who made a bundle, with a key",
     "verify": "whether a bundle is as it was signed",
     "show": "the pedigree of a run or a bundle",
-    "promote": "make a bundle champion in the registry, when it is not worse",
     "clean": "remove caches and unfinished runs",
     "doctor": "what this machine has and lacks",
 }
