@@ -118,8 +118,11 @@ class Rejection:
 
 @dataclass(frozen=True)
 class ParityRow:
-    """One exported format beside the trained model, on `photos` photo files read by the one
-    preprocessing.
+    """One exported format beside the trained model, on `photos` photo files, read as the format
+    itself says.
+
+    `max_abs_diff` is of probabilities as the doors show them, with the temperature;
+    `label_flips` are photos of which the trained model was surer than `tolerance`.
     """
 
     format: str
@@ -127,6 +130,18 @@ class ParityRow:
     max_abs_diff: float
     label_flips: int
     tolerance: float
+
+
+@dataclass(frozen=True)
+class ParityPhotos:
+    """What the parity was measured on: photos of the two splits, chosen by `seed`, and drawn ones
+    that preprocessings get wrong. None of the test split.
+    """
+
+    seed: int
+    validation: int
+    train: int
+    awkward: int
 
 
 @dataclass(frozen=True)
@@ -180,7 +195,7 @@ class FileEntry:
 @dataclass(frozen=True)
 class Bundle:
     """`bundle.json`, typed. `path` is the folder it was read from and is not part of the
-    document.
+    document; `notes` say in words what a format lacks, or why it was left out ("int8: ...").
     """
 
     bundle_id: str
@@ -194,6 +209,8 @@ class Bundle:
     metrics: dict[str, SplitFigures]
     lineage: Lineage
     files: dict[str, FileEntry]
+    parity_photos: ParityPhotos | None = None
+    notes: tuple[str, ...] = ()
     schema_version: int = SCHEMA_VERSION
     path: Path = field(default=Path(), compare=False)
 

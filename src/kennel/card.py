@@ -97,6 +97,7 @@ def _card(bundle: Bundle) -> str:
             if rejection
             else '- "not one I know": never said',
             *parity,
+            *(f"- {note}" for note in bundle.notes),
             "",
             "## Where it comes from",
             "",

@@ -92,6 +92,16 @@ def _bundle_lines(bundle: Bundle) -> list[str]:
                 f"{row.label_flips} other labels",
             )
         )
+    if bundle.parity_photos:
+        p = bundle.parity_photos
+        lines.append(
+            _fact(
+                "",
+                f"on {p.validation} validation, {p.train} train and {p.awkward} awkward photos, "
+                f"seed {p.seed}",
+            )
+        )
+    lines += [_fact("note", note) for note in bundle.notes]
     lines += _pedigree(bundle.lineage)
     lines += [
         _fact("file", f"{name}  {e.bytes:,} bytes  sha256 {e.sha256[:16]}, matches")

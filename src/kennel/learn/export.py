@@ -1,4 +1,4 @@
-"""A run -> a bundle, or a refusal: the ONNX must answer as the trained network does, on photo
+"""A run -> a bundle, or a refusal: every format must answer as the trained network does, on photo
 files.
 """
 
@@ -7,11 +7,11 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import TemporaryDirectory, mkdtemp
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from yaml import YAMLError  # type: ignore[import-untyped]
 
+from kennel.awkward import awkward_photos
 from kennel.bundle import (
     BUNDLE_JSON,
     MODEL_ONNX,
@@ -28,7 +29,6 @@ from kennel.bundle import (
     Calibration,
     FileEntry,
     Lineage,
-    ParityRow,
     Rejection,
     Tensor,
     file_sha256,
@@ -38,19 +38,21 @@ from kennel.bundle import (
 from kennel.calibration import energy, fit_temperature, refusal_threshold
 from kennel.card import CARD, headline, write_card
 from kennel.dataset import Dataset, read_dataset
-from kennel.errors import BundleError, DatasetError, ParityError, RunError, UsageError
+from kennel.errors import BundleError, DatasetError, RunError, UsageError
 from kennel.evaluate import SplitReport, evaluate_split
-from kennel.images import describe, read_photo
-from kennel.infer import OnnxFunction
+from kennel.formats import FILES, formats_in
+from kennel.images import describe
+from kennel.infer import OnnxFunction, temperature
+from kennel.learn.formats import OPENERS, WRITERS
+from kennel.learn.int8 import try_int8
 from kennel.learn.models import Model
 from kennel.learn.onnx import write_onnx
+from kennel.learn.parity import compare, parity_files
 from kennel.learn.settings import read_own
 from kennel.machine import usable_cores, utc_now
-from kennel.metrics import measure, softmax
+from kennel.metrics import measure
 from kennel.run import BEST_WEIGHTS, CONFIG_YAML, Run
 
-PARITY_PHOTOS = 64
-TOLERANCE = 1e-4  # largest difference of a probability; fp32 on other kernels stays under 1e-5
 FALSE_REFUSAL_RATE = 0.05  # share of photos of known labels that "not one I know" may refuse
 
 
@@ -79,21 +81,27 @@ def export(
     *,
     to: Path | None = None,
     bundles: Path = Path("bundles"),
+    formats: Sequence[str] = ("onnx",),
     on_photo: Callable[[Path], None] | None = None,
+    on_compared: Callable[[Path], None] | None = None,
 ) -> Bundle:
     """Exports the best weights of a run.
 
-    Parity is measured on photo files of the validation split, read by the one preprocessing;
-    calibration and the refusal threshold are fitted on that split. The test split is not opened.
+    Calibration and the refusal threshold are fitted on the validation split; parity is measured on
+    photo files of validation and train and on awkward ones. The test split is not opened.
 
     Args:
         to: the bundle's folder; by default `bundles`/<bundle_id>.
+        formats: names in kennel.formats.FILES; ONNX is always written. int8 is left out, with a
+            note, where it is not worth it.
         on_photo: called with each validation photo that was answered.
+        on_compared: called with each photo file on which the formats were compared.
     Returns:
-        the bundle; the one that is already there where the same was exported before.
+        the bundle; where the same was exported before, the one that is there, with the formats that
+        it lacked.
     Raises:
         RunError: the run has no weights or cannot be rebuilt.
-        ParityError: the exported model answers differently.
+        ParityError: a format answers differently.
         BundleError: `to` holds something else.
     """
     model = load_model(run)
@@ -111,10 +119,8 @@ def export(
             output="logits",
             metadata=metadata,
         )
-        exported = _Exported(stage / MODEL_ONNX, run.labels)
-        parity = measure_parity(TrainedClassifier(model, run.labels), exported, dataset, run)
         validation = evaluate_split(
-            exported,
+            _Exported(stage / MODEL_ONNX, run.labels),
             dataset,
             "validation",
             run.preprocess,
@@ -122,13 +128,20 @@ def export(
             threads=usable_cores(),
             on_photo=on_photo,
         )
-        bundle = _describe(run, stage, parity, validation)
+        bundle = _describe(run, stage, validation)
         target = to if to is not None else bundles / bundle.bundle_id
-        if _occupied(target):
-            return _already_there(target, bundle.bundle_id)
+        found = _already_there(target, bundle.bundle_id) if _occupied(target) else None
+        if found is not None:
+            formats = [name for name in formats if name not in formats_in(found)]
+            if not formats:
+                return found
+            bundle = replace(found, path=stage, files={})
+        bundle = _with_formats(bundle, formats, model, dataset, validation)
+        bundle = _compared(bundle, model, dataset, run, on_compared)
+        if found is not None:
+            return _add(bundle, target)
         write_card(bundle)
-        files = {name: _entry(stage / name) for name in (MODEL_ONNX, CARD)}
-        write_bundle(replace(bundle, files=files))
+        write_bundle(replace(bundle, files={**bundle.files, CARD: _entry(stage / CARD)}))
         if target.is_dir():
             target.rmdir()  # it is empty
         stage.rename(target)
@@ -169,49 +182,6 @@ def load_model(run: Run) -> Model:
     return replace(model, preprocess=run.preprocess, backbone=run.backbone)
 
 
-def measure_parity(
-    trained: TrainedClassifier,
-    exported: _Exported,
-    dataset: Dataset,
-    run: Run,
-    *,
-    tolerance: float = TOLERANCE,
-) -> ParityRow:
-    """Compares both on up to 64 validation photo files.
-
-    Raises:
-        ParityError: a probability differs by more than `tolerance`, or a label flips where the
-            trained network was surer than that.
-    """
-    photos = dataset.split("validation")
-    photos = photos[:: -(-len(photos) // PARITY_PHOTOS)]
-    files = [dataset.file(photo) for photo in photos]
-    difference, flips, worst = 0.0, 0, files[0]
-    for file in files:
-        batch = read_photo(file, run.preprocess)[None]
-        ours, theirs = softmax(trained.logits(batch))[0], softmax(exported.logits(batch))[0]
-        here = float(np.abs(ours - theirs).max())
-        if here > difference or not np.isfinite(here):
-            difference, worst = here, file
-        second, first = np.sort(ours)[-2:]
-        flips += int(ours.argmax() != theirs.argmax() and first - second > tolerance)
-    if not difference <= tolerance or flips:
-        raise ParityError(
-            "the ONNX file answers differently from the trained network: largest difference "
-            "of a probability "
-            f"{difference:.2g} (allowed {tolerance:g}), {flips} other labels, on {len(files)} "
-            f"photos; worst: {worst}.",
-            fix="nothing was exported; report it with the run's config.yaml",
-        )
-    return ParityRow(
-        format="onnx",
-        photos=len(files),
-        max_abs_diff=difference,
-        label_flips=flips,
-        tolerance=tolerance,
-    )
-
-
 def _dataset_of(run: Run) -> Dataset:
     csv = Path(run.dataset_csv)
     if not csv.is_file():
@@ -229,8 +199,95 @@ def _dataset_of(run: Run) -> Dataset:
     return dataset
 
 
-def _describe(run: Run, stage: Path, parity: ParityRow, validation: SplitReport) -> Bundle:
-    """All of bundle.json but the files."""
+def _with_formats(
+    bundle: Bundle,
+    formats: Sequence[str],
+    model: Model,
+    dataset: Dataset,
+    validation: SplitReport,
+) -> Bundle:
+    """The same with these formats beside its ONNX file, each file listed, in its folder."""
+    notes, kept = _by_format(bundle.notes), ["onnx"]
+    for name in FILES:
+        if name not in formats:
+            continue
+        if name in WRITERS:
+            WRITERS[name](model, bundle)
+            kept.append(name)
+        elif name == "int8":
+            trial = try_int8(bundle, dataset, validation)
+            notes[name] = trial.note()
+            if trial.kept:
+                kept.append(name)
+            else:
+                _unlink(bundle, name)
+    files = {name: _entry(bundle.path / name) for each in kept for name in FILES[each]}
+    return replace(bundle, files={**bundle.files, **files}, notes=tuple(notes.values()))
+
+
+def _compared(
+    bundle: Bundle,
+    model: Model,
+    dataset: Dataset,
+    run: Run,
+    on_photo: Callable[[Path], None] | None,
+) -> Bundle:
+    """The same with its parity, measured on what lies in its folder.
+
+    Raises:
+        ParityError: a format answers differently; int8 is left out then, with a note.
+    """
+    write_bundle(bundle)
+    written = read_bundle(bundle.path)
+    opened = {name: OPENERS[name](written) for name in formats_in(written)}
+    with TemporaryDirectory() as folder:
+        comparisons, photos = compare(
+            TrainedClassifier(model, run.labels),
+            opened,
+            parity_files(dataset, awkward_photos(Path(folder)).values()),
+            preprocess=run.preprocess,
+            temperature=temperature(bundle),
+            on_photo=on_photo,
+        )
+    int8 = comparisons.get("int8")
+    if int8 is not None and not int8.agrees:
+        del comparisons["int8"]
+        _unlink(bundle, "int8")
+        reason = f"int8: left out, as it answers otherwise: {int8.in_words()}."
+        notes = {**_by_format(bundle.notes), "int8": reason}
+        files = {name: entry for name, entry in bundle.files.items() if name not in FILES["int8"]}
+        bundle = replace(bundle, files=files, notes=tuple(notes.values()))
+    for comparison in comparisons.values():
+        if not comparison.agrees:
+            raise comparison.refusal()
+    rows = {row.format: row for row in bundle.parity}
+    rows |= {name: comparison.row for name, comparison in comparisons.items()}
+    parity = tuple(rows[name] for name in FILES if name in rows)
+    return replace(bundle, parity=parity, parity_photos=photos)
+
+
+def _add(more: Bundle, target: Path) -> Bundle:
+    """Moves the formats of `more`, which were compared, into the same bundle at `target`."""
+    found = read_bundle(target)
+    for name in set(more.files) - set(found.files):
+        (more.path / name).replace(target / name)
+    bundle = replace(more, path=target, files={**found.files, **more.files})
+    write_card(bundle)
+    write_bundle(replace(bundle, files={**bundle.files, CARD: _entry(target / CARD)}))
+    return read_bundle(target)
+
+
+def _unlink(bundle: Bundle, name: str) -> None:
+    for file in FILES[name]:
+        (bundle.path / file).unlink()
+
+
+def _by_format(notes: Sequence[str]) -> dict[str, str]:
+    return {note.partition(":")[0]: note for note in notes}
+
+
+def _describe(run: Run, stage: Path, validation: SplitReport) -> Bundle:
+    """All of bundle.json but the files and the parity."""
     logits, n = validation.logits, len(validation.truth)
     try:
         temperature = fit_temperature(logits, validation.truth)
@@ -255,7 +312,7 @@ def _describe(run: Run, stage: Path, parity: ParityRow, validation: SplitReport)
             split="validation",
             n=n,
         ),
-        parity=(parity,),
+        parity=(),
         metrics={"validation": headline(measure(logits / temperature, validation.truth))},
         lineage=Lineage(
             run_id=run.run_id,
