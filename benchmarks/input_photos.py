@@ -54,8 +54,9 @@ def _enlarged(picture: Image.Image, size: tuple[int, int]) -> NDArray[np.uint8]:
     """UInt8[H, W, 3]; the middle of the photo, in the shape of the size."""
     width, height = size
     scale = min(picture.width / width, picture.height / height)
-    x, y = (picture.width - scale * width) / 2, (picture.height - scale * height) / 2
-    box = (x, y, x + scale * width, y + scale * height)
+    wide, high = min(scale * width, picture.width), min(scale * height, picture.height)
+    x, y = (picture.width - wide) / 2, (picture.height - high) / 2  # never below 0, as rounded
+    box = (x, y, x + wide, y + high)
     return np.asarray(picture.resize(size, Image.Resampling.BICUBIC, box=box))
 
 

@@ -24,9 +24,9 @@ from kennel.dataset import read_dataset
 from kennel.formats import formats_in
 from kennel.images import read_photo
 from kennel.infer import temperature
-from kennel.learn.export import TrainedClassifier, load_model
 from kennel.learn.formats import OPENERS
 from kennel.learn.parity import SEED, TOLERANCE, Comparison, compare, parity_files
+from kennel.learn.trained import TrainedClassifier, load_model
 from kennel.machine import hardware, versions
 from kennel.metrics import softmax
 from kennel.run import Run, read_run
@@ -68,7 +68,9 @@ def table(run: Run, bundle: Bundle) -> tuple[list[Comparison], ParityPhotos]:
             on_photo=files.append,
         )
         ours = [
-            softmax(trained.logits(read_photo(file, run.preprocess)[None]) / temperature(bundle))[0]
+            softmax(
+                trained.outputs(read_photo(file, run.preprocess)[None]).logits / temperature(bundle)
+            )[0]
             for file in files
         ]
         doors = [Comparison(name, bundle.labels, TOLERANCE) for name in DOORS]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from PIL import Image
 from kennel.bundle import (
     MODEL_ONNX,
     Backbone,
+    Bank,
     Bundle,
     Calibration,
     FileEntry,
@@ -42,6 +43,15 @@ REJECTION = Rejection(
 )
 
 
+BANK = (127 * np.eye(3)).astype(np.int8)  # directions of pure red, green and blue
+
+
+def by_bank(threshold: float) -> Rejection:
+    """Rejection by the cosine to the nearest of BANK."""
+    bank = Bank("bank.i8", rows=3, features=3)
+    return replace(REJECTION, method="knn", threshold=threshold, bank=bank, neighbours=1)
+
+
 def tiny_bundle(
     folder: Path,
     *,
@@ -51,21 +61,31 @@ def tiny_bundle(
     metrics: dict[str, SplitFigures] | None = None,
     dataset_csv: str = "data/dataset.csv",
     dataset_id: str = "d" * 64,
+    features: bool = True,
 ) -> Bundle:
-    """Writes a bundle into `folder`: logits are SCALE times mean red, green and blue in 0..1.
+    """Writes a bundle into `folder`: features are mean red, green and blue in 0..1, logits SCALE
+    times that.
 
     Args:
         labels: three names, of red, green and blue.
+        features: whether the model gives them.
     """
     folder.mkdir(parents=True, exist_ok=True)
     metadata = {"labels": json.dumps(list(labels)), "preprocess": json.dumps(asdict(PREPROCESS))}
-    (folder / MODEL_ONNX).write_bytes(mean_colour_onnx(metadata))
+    (folder / MODEL_ONNX).write_bytes(mean_colour_onnx(metadata, features=features))
+    names = [MODEL_ONNX]
+    if rejection is not None and rejection.bank is not None:
+        (folder / rejection.bank.file).write_bytes(BANK.tobytes())
+        names.append(rejection.bank.file)
     bundle = Bundle(
         bundle_id="tiny-0a1b2c3d",
         labels=tuple(labels),
         preprocess=PREPROCESS,
         input=Tensor(name="image", dtype="float32", shape=("batch", 3, SIDE, SIDE)),
-        outputs=(Tensor(name="logits", dtype="float32", shape=("batch", 3)),),
+        outputs=tuple(
+            Tensor(name=name, dtype="float32", shape=("batch", 3))
+            for name in ("logits", "features")[: 1 + features]
+        ),
         calibration=calibration,
         rejection=rejection,
         parity=(ParityRow("onnx", photos=30, max_abs_diff=1e-7, label_flips=0, tolerance=1e-4),),
@@ -83,24 +103,27 @@ def tiny_bundle(
             hardware={"cpu": "a processor"},
             created_utc="2026-11-23T08:00:00Z",
         ),
-        files={MODEL_ONNX: entry(folder / MODEL_ONNX)},
+        files={name: entry(folder / name) for name in names},
         path=folder,
     )
     write_bundle(bundle)
     return bundle
 
 
-def mean_colour_onnx(metadata: dict[str, str] | None = None) -> bytes:
-    """image Float32["batch", 3, 8, 8] -> logits Float32["batch", 3], as an ONNX file."""
+def mean_colour_onnx(metadata: dict[str, str] | None = None, *, features: bool = True) -> bytes:
+    """image Float32["batch", 3, 8, 8] -> logits and features Float32["batch", 3], as ONNX."""
     graph = helper.make_graph(
         [
             helper.make_node("GlobalAveragePool", ["image"], ["means"]),
-            helper.make_node("Flatten", ["means"], ["colour"]),
-            helper.make_node("Gemm", ["colour", "weight"], ["logits"]),
+            helper.make_node("Flatten", ["means"], ["features"]),
+            helper.make_node("Gemm", ["features", "weight"], ["logits"]),
         ],
         "mean_colour",
         [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["batch", 3, SIDE, SIDE])],
-        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 3])],
+        [
+            helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", 3])
+            for name in ("logits", "features")[: 1 + features]
+        ],
         [numpy_helper.from_array(SCALE * np.eye(3, dtype=np.float32), "weight")],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)

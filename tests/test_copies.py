@@ -14,7 +14,16 @@ from hypothesis import strategies as st
 from PIL import Image, ImageEnhance, ImageOps
 
 from kennel import copies
-from kennel.copies import SAME, SIDE, Copy, clusters, find_copies, shows_something, sketch
+from kennel.copies import (
+    SAME,
+    SIDE,
+    Copy,
+    candidates,
+    clusters,
+    find_copies,
+    shows_something,
+    sketch,
+)
 from kennel.sample.breeds import BREEDS
 from kennel.sample.portrait import draw_portrait
 
@@ -104,7 +113,7 @@ def test_a_changed_copy_is_found_and_nothing_else(
 def test_more_copies_than_candidates_are_kept_still_hang_together(
     pictures: list[Image.Image], sketches: np.ndarray
 ) -> None:
-    many = [again(pictures[0], 30 + at) for at in range(5 * copies.BEST)]
+    many = [again(pictures[0], 30 + at) for at in range(5 * candidates.BEST)]
     found = find_copies(np.concatenate([sketches, sketched(many)]))
     groups = clusters(len(sketches) + len(many), [(c.first, c.second) for c in found])
     assert {groups[at] for at in range(len(sketches), len(groups))} == {0}
@@ -116,8 +125,9 @@ def test_the_result_does_not_depend_on_the_blocks_of_the_work(
 ) -> None:
     both = np.concatenate([sketches, sketched([CHANGES["cut left"](p) for p in pictures])])
     whole = find_copies(both)
-    for name, value in (("_ROWS", 7), ("_COLUMNS", 11), ("_PAIRS", 5), ("_CROWDED", 3)):
-        monkeypatch.setattr(copies, name, value)
+    for name, value in (("_ROWS", 7), ("_COLUMNS", 11), ("_CROWDED", 3)):
+        monkeypatch.setattr(candidates, name, value)
+    monkeypatch.setattr(copies, "PAIRS", 5)
     parts = find_copies(both)
     assert [(c.first, c.second) for c in parts] == [(c.first, c.second) for c in whole]
     assert [c.similarity for c in parts] == pytest.approx([c.similarity for c in whole], abs=1e-4)
@@ -144,10 +154,10 @@ def test_lookalikes_by_the_hundred_do_not_fill_the_memory(sketches: np.ndarray) 
     alike = np.clip(sketches[0] + noise, 0, 255).astype(np.uint8)
     tracemalloc.start()
     # Without the look at each pair, which takes as much memory as there are cores.
-    candidates = copies._candidates(alike, shows_something(alike), lambda _: None)
+    found = candidates.candidate_pairs(alike, shows_something(alike), lambda _: None)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    pairs = zip(candidates["whole"].tolist(), candidates["part"].tolist(), strict=True)
+    pairs = zip(found["whole"].tolist(), found["part"].tolist(), strict=True)
     assert set(clusters(len(alike), pairs)) == {0}
     assert peak < 100e6  # 55 MB; with the pairs of all windows at once it is 150 MB
 

@@ -15,7 +15,7 @@ from PIL import Image
 from kennel.bundle import Preprocess
 from kennel.dataset import Dataset, Photo
 from kennel.errors import DatasetError, KennelError, PhotoError
-from kennel.evaluate import AHEAD, classify_files, evaluate_split
+from kennel.evaluate import AHEAD, Outputs, classify_files, evaluate_split
 from kennel.folders import Skipped
 from kennel.images import read_photo
 
@@ -30,10 +30,16 @@ class ByColour:
         self.labels = labels
         self.batches: list[int] = []
 
-    def logits(self, batch: np.ndarray) -> np.ndarray:  # Float32[N, 3, H, W] -> Float32[N, K]
+    def outputs(self, batch: np.ndarray) -> Outputs:
         self.batches.append(len(batch))
         channels = [list(COLOURS).index(label) for label in self.labels]
-        return 10 * batch.mean(axis=(2, 3))[:, channels]
+        means = batch.mean(axis=(2, 3))
+        return Outputs(10 * means[:, channels], features=means)
+
+
+def logits(answer: Outputs | PhotoError) -> np.ndarray:
+    assert isinstance(answer, Outputs)
+    return answer.logits
 
 
 def draw(path: Path, colour: tuple[int, int, int]) -> Path:
@@ -88,7 +94,7 @@ def test_paths_truth_and_logits_belong_together(twelve: Dataset) -> None:
 def test_photos_are_read_by_the_one_preprocessing(twelve: Dataset) -> None:
     report = evaluate_split(ByColour(), twelve, "test", PREPROCESS)
     photo = read_photo(twelve.file(twelve.photos[0]), PREPROCESS)
-    np.testing.assert_array_equal(report.logits[0], ByColour().logits(photo[None])[0])
+    np.testing.assert_array_equal(report.logits[0], ByColour().outputs(photo[None]).logits[0])
 
 
 @pytest.mark.parametrize("batch_size", [1, 5, 12, 100])
@@ -210,15 +216,30 @@ def test_speed_counts_measured_photos_by_the_clock_given(twelve: Dataset) -> Non
     assert report.images_per_s == pytest.approx(11 / 4)
 
 
-def test_logits_that_are_no_numbers_are_refused_with_the_photo(twelve: Dataset) -> None:
+@pytest.mark.parametrize("what", ["logits", "features"])
+def test_outputs_that_are_no_numbers_are_refused_with_the_photo(twelve: Dataset, what: str) -> None:
     class Diverged(ByColour):
-        def logits(self, batch: np.ndarray) -> np.ndarray:
-            logits = super().logits(batch)
-            logits[1, 0] = np.nan
-            return logits
+        def outputs(self, batch: np.ndarray) -> Outputs:
+            outputs = super().outputs(batch)
+            getattr(outputs, what)[1, 0] = np.nan
+            return outputs
 
-    with pytest.raises(KennelError, match=r"Beagle/1\.png with logits that are not"):
+    with pytest.raises(KennelError, match=r"Beagle/1\.png with logits or features that are not"):
         evaluate_split(Diverged(), twelve, "test", PREPROCESS)
+
+
+def test_scores_are_those_of_each_photo_from_its_own_outputs(twelve: Dataset) -> None:
+    twelve.file(twelve.photos[2]).unlink()
+
+    def score(logits: np.ndarray, features: np.ndarray | None) -> np.ndarray:
+        assert features is not None
+        return logits.max(axis=1) + features.sum(axis=1)
+
+    report = evaluate_split(ByColour(), twelve, "test", PREPROCESS, score=score, batch_size=5)
+    assert report.scores is not None
+    means = report.logits / 10  # Beagle, Boxer, Poodle are channels 0, 1, 2 in some order
+    assert report.scores == pytest.approx(report.logits.max(axis=1) + means.sum(axis=1))
+    assert evaluate_split(ByColour(), twelve, "test", PREPROCESS).scores is None
 
 
 def test_files_are_answered_in_the_order_given_whatever_the_threads(tmp_path: Path) -> None:
@@ -228,8 +249,8 @@ def test_files_are_answered_in_the_order_given_whatever_the_threads(tmp_path: Pa
     Image.new("RGB", (3000, 2000), COLOURS[names[0]]).save(paths[0])
     answers = list(classify_files(ByColour(), paths, PREPROCESS, batch_size=4, threads=4))
     assert [path for path, _ in answers] == paths
-    assert [list(COLOURS)[int(np.argmax(answer))] for _, answer in answers] == names
-    assert all(answer.shape == (3,) and answer.dtype == np.float32 for _, answer in answers)
+    assert [list(COLOURS)[int(np.argmax(logits(answer)))] for _, answer in answers] == names
+    assert all(logits(a).shape == (3,) and logits(a).dtype == np.float32 for _, a in answers)
 
 
 def test_an_unreadable_file_is_answered_by_its_error_among_the_others(tmp_path: Path) -> None:
@@ -237,7 +258,7 @@ def test_an_unreadable_file_is_answered_by_its_error_among_the_others(tmp_path: 
     answers = list(classify_files(ByColour(), [tmp_path / "gone.png", good], PREPROCESS))
     assert isinstance(answers[0][1], PhotoError)
     assert "gone.png" in answers[0][1].message
-    assert np.argmax(answers[1][1]) == 1
+    assert np.argmax(logits(answers[1][1])) == 1
 
 
 def test_a_batch_without_one_readable_file_asks_the_classifier_nothing(tmp_path: Path) -> None:

@@ -4,23 +4,38 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from bundles import CALIBRATION, LABELS, PREPROCESS, REJECTION, SCALE, SIDE, tiny_bundle
+from bundles import CALIBRATION, LABELS, PREPROCESS, REJECTION, SCALE, SIDE, by_bank, tiny_bundle
 from PIL import Image
 
-from kennel.bundle import MODEL_ONNX, Bundle, FileEntry, file_sha256, read_bundle, write_bundle
+from kennel.bundle import (
+    MODEL_ONNX,
+    Bundle,
+    Conformal,
+    FileEntry,
+    file_sha256,
+    read_bundle,
+    write_bundle,
+)
 from kennel.errors import BundleError
+from kennel.evaluate import Outputs
 from kennel.images import read_photo
-from kennel.infer import OnnxClassifier, OnnxFunction, answer, temperature
+from kennel.infer import Answer, OnnxClassifier, OnnxFunction, temperature
 
 
 @pytest.fixture
 def bundle(tmp_path: Path) -> Bundle:
     return tiny_bundle(tmp_path / "tiny")
+
+
+def answer(logits: np.ndarray, bundle: Bundle, *, top: int = 3) -> Answer:
+    return OnnxClassifier(bundle).answer(Outputs(logits), top=top)
 
 
 def plain(*colours: tuple[float, float, float]) -> np.ndarray:  # Float32[N, 3, 8, 8]
@@ -35,21 +50,21 @@ def plain(*colours: tuple[float, float, float]) -> np.ndarray:  # Float32[N, 3, 
 
 def test_logits_are_those_of_the_model(bundle: Bundle) -> None:
     batch = plain((1.0, 0.0, 0.0), (0.25, 0.5, 0.75))
-    logits = OnnxClassifier(bundle).logits(batch)
+    logits = OnnxClassifier(bundle).outputs(batch).logits
     assert logits.dtype == np.float32
     np.testing.assert_allclose(logits, SCALE * np.array([[1, 0, 0], [0.25, 0.5, 0.75]]), rtol=1e-6)
 
 
 @pytest.mark.parametrize("n", [1, 3, 65])
 def test_a_photo_has_the_same_logits_in_a_batch_of_any_size(bundle: Bundle, n: int) -> None:
-    logits = OnnxClassifier(bundle).logits(plain(*[(0.1, 0.2, 0.9)] * n))
+    logits = OnnxClassifier(bundle).outputs(plain(*[(0.1, 0.2, 0.9)] * n)).logits
     assert logits.shape == (n, 3)
     np.testing.assert_allclose(logits, np.tile([0.8, 1.6, 7.2], (n, 1)), rtol=1e-5)
 
 
 @pytest.mark.parametrize("threads", [1, 2, None])
 def test_the_number_of_threads_changes_no_answer(bundle: Bundle, threads: int | None) -> None:
-    logits = OnnxClassifier(bundle, threads=threads).logits(plain((0.0, 1.0, 0.0)))
+    logits = OnnxClassifier(bundle, threads=threads).outputs(plain((0.0, 1.0, 0.0))).logits
     np.testing.assert_allclose(logits, [[0, SCALE, 0]], rtol=1e-6)
 
 
@@ -59,7 +74,7 @@ def test_the_label_is_the_bundles_at_the_place_of_the_highest_logit(
 ) -> None:
     path = tmp_path / "photo.png"
     Image.new("RGB", (30, 20), tuple(int(v) for v in colour)).save(path)
-    logits = OnnxClassifier(bundle).logits(read_photo(path, bundle.preprocess)[None])
+    logits = OnnxClassifier(bundle).outputs(read_photo(path, bundle.preprocess)[None]).logits
     assert answer(logits[0], bundle).label == label
 
 
@@ -67,7 +82,7 @@ def test_labels_are_the_bundles_and_stand_in_no_code(tmp_path: Path) -> None:
     bundle = tiny_bundle(tmp_path / "tiny", labels=("Poodle", "Beagle", "Akita"))
     classifier = OnnxClassifier(read_bundle(bundle.path))
     assert classifier.labels == ("Poodle", "Beagle", "Akita")
-    assert answer(classifier.logits(plain((0, 1, 0)))[0], bundle).label == "Beagle"
+    assert answer(classifier.outputs(plain((0, 1, 0))).logits[0], bundle).label == "Beagle"
 
 
 def test_probabilities_are_the_softmax_of_logits_over_the_temperature(bundle: Bundle) -> None:
@@ -110,6 +125,55 @@ def test_a_score_at_the_threshold_is_known(bundle: Bundle) -> None:
 
 def test_a_bundle_without_rejection_knows_everything(bundle: Bundle) -> None:
     assert answer(np.full(3, -1e4, np.float32), replace(bundle, rejection=None)).known
+
+
+def test_a_photo_like_none_of_the_bank_is_not_known_however_sure_the_logits(
+    tmp_path: Path,
+) -> None:
+    # Features are the mean colours themselves; the bank knows pure red, green and blue.
+    bundle = tiny_bundle(tmp_path / "bank", rejection=by_bank(threshold=0.95))
+    classifier = OnnxClassifier(read_bundle(bundle.path))
+    for colour, known in (((1, 0, 0), True), ((0.1, 0, 0), True), ((1, 0.5, 0), False)):
+        outputs = classifier.outputs(plain(colour))
+        assert outputs.features is not None
+        said = classifier.answer(Outputs(outputs.logits[0] * 100, outputs.features[0]))
+        assert (said.label, said.known) == ("red", known)
+
+
+def test_answers_name_the_labels_among_which_the_truth_is(bundle: Bundle) -> None:
+    promise = Conformal(coverage=0.9, threshold=0.2, split="validation", n=30)
+    sure = replace(bundle, conformal=promise)
+    # At temperature 2, logits (8, 6, 0) are probabilities 0.72, 0.27 and 0.01.
+    assert answer(np.array([8.0, 6.0, 0.0], np.float32), sure).among == ("red", "green")
+    assert answer(np.array([0.0, 0.0, 99.0], np.float32), sure).among == ("blue",)
+    flat = replace(sure, conformal=replace(promise, threshold=0.9))
+    assert answer(np.array([0.0, 0.1, 0.0], np.float32), flat).among == ("green",)
+    assert answer(np.zeros(3, np.float32), bundle).among is None
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"rows": 4}, "has 9 bytes; 4 rows of 3 features need 12"),
+        ({"file": "other.i8"}, "has no other.i8"),
+    ],
+)
+def test_a_bank_that_is_not_what_bundle_json_says_is_refused(
+    tmp_path: Path, change: dict[str, Any], said: str
+) -> None:
+    bundle = tiny_bundle(tmp_path / "bank", rejection=by_bank(threshold=0.95))
+    assert bundle.rejection is not None
+    assert bundle.rejection.bank is not None
+    bank = replace(bundle.rejection.bank, **change)
+    write_bundle(replace(bundle, rejection=replace(bundle.rejection, bank=bank)))
+    with pytest.raises(BundleError, match=re.escape(said)):
+        OnnxClassifier(read_bundle(bundle.path))
+
+
+def test_a_bank_without_features_to_hold_against_it_is_refused(tmp_path: Path) -> None:
+    bundle = tiny_bundle(tmp_path / "bank", rejection=by_bank(threshold=0.95), features=False)
+    with pytest.raises(BundleError, match="gives no features, which rejection by knn needs"):
+        OnnxClassifier(read_bundle(bundle.path))
 
 
 def test_what_is_not_known_still_names_the_nearest(bundle: Bundle) -> None:

@@ -10,7 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kennel.calibration import energy, fit_temperature, refusal_threshold
+from kennel.calibration import (
+    energy,
+    fit_conformal,
+    fit_temperature,
+    prediction_sets,
+    refusal_threshold,
+)
 from kennel.metrics import Figures, measure, paired_test, softmax, wilson
 
 # Five photos of labels 0, 0, 1, 2, 2, of which the second is taken for 1 and the last for 0.
@@ -361,3 +367,37 @@ class TestPaired:
     def test_what_is_not_paired_is_refused(self, a: list[object], b: list[object]) -> None:
         with pytest.raises(ValueError, match="both must be"):
             paired_test(np.array(a), np.array(b))
+
+
+class TestConformal:
+    def test_the_truth_is_among_the_labels_named_as_often_as_promised(self) -> None:
+        rng = np.random.default_rng(0)
+        covered = []
+        for _ in range(300):  # of 80 photos to fit on and one to try
+            truth = rng.integers(0, 4, 81)
+            logits = rng.normal(size=(81, 4)) + 1.5 * np.eye(4)[truth]
+            threshold = fit_conformal(logits[:80], truth[:80], temperature=1.0, coverage=0.9)
+            named = prediction_sets(softmax(logits[80:]), threshold)
+            covered.append(bool(named[0, truth[80]]))
+        assert 0.86 < np.mean(covered) < 0.96  # 0.9 to 0.9 + 1/81, and what 300 trials leave open
+
+    def test_too_few_photos_for_the_promise_name_every_label(self) -> None:
+        logits, truth = np.array([[3.0, 0.0], [3.0, 0.0]]), np.array([0, 0])
+        assert fit_conformal(logits, truth, temperature=1.0, coverage=0.9) == 0.0
+        assert fit_conformal(logits, truth, temperature=1.0, coverage=0.5) > 0.9
+
+    def test_the_rank_is_counted_without_the_error_of_floats(self) -> None:
+        own = np.linspace(0.525, 0.975, 19)  # (19 + 1) * 0.95 is 19: the least of them
+        logits = np.log(np.stack([own, 1 - own], axis=1))
+        truth = np.zeros(19, dtype=int)
+        found = fit_conformal(logits, truth, temperature=1.0, coverage=0.95)
+        assert found == pytest.approx(0.525)
+
+    def test_the_most_probable_label_is_always_named(self) -> None:
+        named = prediction_sets(np.array([[0.4, 0.3, 0.3], [0.2, 0.2, 0.6]]), 0.9)
+        assert named.tolist() == [[True, False, False], [False, False, True]]
+
+    @pytest.mark.parametrize("coverage", [0.0, 1.0, -0.1])
+    def test_what_cannot_be_promised_is_refused(self, coverage: float) -> None:
+        with pytest.raises(ValueError, match="coverage is"):
+            fit_conformal(np.eye(2), np.array([0, 1]), temperature=1.0, coverage=coverage)

@@ -101,19 +101,106 @@ class Calibration:
             raise ValueError(f"temperature is {self.temperature}; it must be positive")
 
 
+RejectionMethod = Literal["energy", "max_logit", "knn", "knn_energy"]
+
+
+@dataclass(frozen=True)
+class Bank:
+    """Features of training photos that a photo is held against: `file` is Int8[rows, features],
+    row by row, each row a direction (its length means nothing).
+    """
+
+    file: str
+    rows: int
+    features: int
+
+    def __post_init__(self) -> None:
+        if self.rows < 1 or self.features < 1:
+            raise ValueError(f"the bank {self.file} is {self.rows} x {self.features}")
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A method and its AUROC on validation photos of labels that were left out, see
+    `kennel.rejection`.
+    """
+
+    method: RejectionMethod
+    auroc: float
+
+
 @dataclass(frozen=True)
 class Rejection:
     """When the answer is "not one I know": where the score is under `threshold`.
 
-    `false_refusal_rate` is the share of photos of known labels that the threshold was set to
-    refuse, on `n` photos of `split`.
+    Attributes:
+        method: how the score is made, see `kennel.rejection`.
+        false_refusal_rate: the share of photos of known labels that the threshold was set to
+            refuse, on `n` photos of `split`.
+        bank: for methods with knn, which compare with the nearest `neighbours` of it.
+        scales: for knn_energy, mean and standard deviation of knn and of energy.
+        candidates: what the method was chosen among; none where there were too few labels.
     """
 
-    method: Literal["energy"]
+    method: RejectionMethod
     threshold: float
     false_refusal_rate: float
     split: str
     n: int
+    bank: Bank | None = None
+    neighbours: int = 0
+    scales: tuple[tuple[float, float], tuple[float, float]] | None = None
+    candidates: tuple[Candidate, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.method in ("knn", "knn_energy"):
+            if self.bank is None:
+                raise ValueError(f"rejection by {self.method} names no bank")
+            if not 1 <= self.neighbours <= self.bank.rows:
+                raise ValueError(
+                    f"rejection.neighbours is {self.neighbours} of {self.bank.rows} rows"
+                )
+        if self.method == "knn_energy" and self.scales is None:
+            raise ValueError("rejection by knn_energy has no scales")
+        numbers = (self.threshold, *(value for pair in self.scales or () for value in pair))
+        if not all(math.isfinite(value) for value in numbers):
+            raise ValueError("rejection holds a number that is not finite")
+        if any(spread <= 0 for _, spread in self.scales or ()):
+            raise ValueError(f"rejection.scales is {self.scales}; spreads must be positive")
+
+    def in_words(self) -> str:
+        """One line: by what, from where on, set for which rate, and how it was chosen."""
+        own = next((c.auroc for c in self.candidates if c.method == self.method), None)
+        chosen = "" if own is None else f"; AUROC {own:.3f} on labels left out"
+        return (
+            f"{self.method} under {self.threshold:.3f}, set to refuse {self.false_refusal_rate:.0%}"
+            f" of {self.n} {self.split} photos{chosen}"
+        )
+
+
+@dataclass(frozen=True)
+class Conformal:
+    """Which labels an answer names so that the truth is among them at `coverage`, on photos like
+    the `n` of `split`: all whose probability is at least `threshold`, and always the first.
+    """
+
+    coverage: float
+    threshold: float
+    split: str
+    n: int
+
+    def __post_init__(self) -> None:
+        if not (0 < self.coverage < 1 and 0 <= self.threshold <= 1):
+            raise ValueError(
+                f"conformal has coverage {self.coverage} and threshold {self.threshold}"
+            )
+
+    def in_words(self) -> str:
+        """One line: how often the truth is among the labels named, and from which photos."""
+        return (
+            f"the truth is among the labels named {self.coverage:.0%} of the time (probability "
+            f"{self.threshold:.3f} or more; {self.n} {self.split} photos)"
+        )
 
 
 @dataclass(frozen=True)
@@ -209,6 +296,7 @@ class Bundle:
     metrics: dict[str, SplitFigures]
     lineage: Lineage
     files: dict[str, FileEntry]
+    conformal: Conformal | None = None
     parity_photos: ParityPhotos | None = None
     notes: tuple[str, ...] = ()
     schema_version: int = SCHEMA_VERSION

@@ -92,6 +92,44 @@ def refusal_threshold(scores: np.ndarray, rate: float) -> float:
     return float(ordered[refused])
 
 
+def fit_conformal(
+    logits: np.ndarray, truth: np.ndarray, *, temperature: float, coverage: float
+) -> float:
+    """The probability from which a label is named, so that the truth is among them at `coverage`.
+
+    Holds on average over splits for photos like these, whatever the model: the threshold is the
+    probability of the truth of the k-th best photo, k = ceil((N + 1) * coverage), and 0 (all labels
+    are named) where N is too small for that. The temperature was fitted on the same photos, one
+    number on N of them, which the promise does not count.
+
+    Args:
+        logits: Float[N, K] as the model gives them, N >= 1.
+        truth: Int[N].
+        temperature: that divides the logits, > 0.
+        coverage: 0 < coverage < 1.
+    Returns:
+        0..1.
+    Raises:
+        ValueError: shapes that do not fit, or coverage out of range.
+    Source: M. Sadinle, J. Lei, L. Wasserman, JASA 114(525):223-234, 2019.
+    """
+    logits, truth = checked(logits, truth)
+    if not 0 < coverage < 1:
+        raise ValueError(f"coverage is {coverage}; it must lie in (0, 1)")
+    own = softmax(logits / temperature)[np.arange(len(truth)), truth]
+    k = math.ceil(round((len(own) + 1) * coverage, 9))  # 20 * 0.95 is 19.000000000000004 or so
+    return 0.0 if k > len(own) else float(np.sort(own)[len(own) - k])
+
+
+def prediction_sets(
+    probabilities: np.ndarray, threshold: float
+) -> np.ndarray:  # Float[N, K] -> Bool[N, K]
+    """The labels that are named: all from `threshold` on, and the most probable in any case."""
+    named: np.ndarray = probabilities >= threshold
+    named[np.arange(len(named)), probabilities.argmax(axis=1)] = True
+    return named
+
+
 def _slope(
     logits: np.ndarray, own: np.ndarray, beta: float
 ) -> tuple[float, float]:  # Float64[N, K], Float64[N]

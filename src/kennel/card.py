@@ -91,11 +91,10 @@ def _card(bundle: Bundle) -> str:
             f"(fitted on {calibration.n} {calibration.split} photos)"
             if calibration
             else "- probabilities: softmax of the logits, not calibrated",
-            f'- "not one I know": {rejection.method} under {rejection.threshold:.3f}, set to '
-            "refuse "
-            f"{rejection.false_refusal_rate:.0%} of {rejection.n} {rejection.split} photos"
+            f'- "not one I know": {rejection.in_words()}'
             if rejection
             else '- "not one I know": never said',
+            *([f"- prediction sets: {bundle.conformal.in_words()}"] if bundle.conformal else []),
             *parity,
             *(f"- {note}" for note in bundle.notes),
             "",

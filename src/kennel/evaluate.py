@@ -4,7 +4,7 @@ Knows neither torch nor onnxruntime: what gives the logits is behind `Classifier
 by `kennel.images` in a few threads while the classifier works on the batch before; never more than
 `AHEAD` batches wait, whatever the number of photos.
 
-N photos, K labels, H x W pixels.
+N photos, K labels, D features, H x W pixels.
 """
 
 from __future__ import annotations
@@ -31,20 +31,37 @@ from kennel.metrics import Figures, measure
 from kennel.splits import SPLITS
 
 Float32 = npt.NDArray[np.float32]
+Float64 = npt.NDArray[np.float64]
 Int64 = npt.NDArray[np.int64]
 
 AHEAD = 2  # batches being read while one is with the classifier
 
 
+@dataclass(frozen=True, eq=False)
+class Outputs:
+    """What a classifier gives for a batch, or without the N for one photo.
+
+    Attributes:
+        logits: Float32[N, K], before any temperature.
+        features: Float32[N, D] that the logits were made of; None where it gives none.
+    """
+
+    logits: Float32
+    features: Float32 | None = None
+
+
 class Classifier(Protocol):
-    """What gives logits: the ONNX and the torch classifier, and the fakes of the tests."""
+    """What answers photos: the ONNX and the torch classifier, and the fakes of the tests."""
 
     @property
     def labels(self) -> tuple[str, ...]:
         """Names of the K labels, in the order of the logits."""
 
-    def logits(self, batch: Float32) -> Float32:
-        """Float32[N, 3, H, W] -> Float32[N, K], before any temperature."""
+    def outputs(self, batch: Float32) -> Outputs:
+        """Float32[N, 3, H, W] -> its logits and features."""
+
+
+Score = Callable[[Float32, Float32 | None], Float64]  # logits, features -> Float64[N]: how known
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +78,7 @@ class SplitReport:
         skipped: photos that could not be read, with the reason; they are in no figure.
         images_per_s: photos measured per second, reading and preprocessing included.
         temperature: what the logits were divided by before the figures, > 0.
+        scores: Float64[N], how known each photo looks; None where the classifier refuses nothing.
     """
 
     split: str
@@ -72,6 +90,7 @@ class SplitReport:
     skipped: tuple[Skipped, ...]
     images_per_s: float
     temperature: float = 1.0
+    scores: Float64 | None = None
 
 
 def evaluate_split(
@@ -81,6 +100,7 @@ def evaluate_split(
     preprocess: Preprocess,
     *,
     temperature: float = 1.0,
+    score: Score | None = None,
     batch_size: int = 32,
     threads: int = 2,
     seed: int = 0,
@@ -94,6 +114,7 @@ def evaluate_split(
     Args:
         split: "train", "validation" or "test".
         temperature: divides the logits before the figures, > 0.
+        score: gives the report its scores.
         batch_size: photos a call of the classifier, >= 1.
         threads: that read photos, >= 1.
         seed: of the bootstrap behind the intervals.
@@ -117,6 +138,7 @@ def evaluate_split(
     paths: list[str] = []
     truth: list[int] = []
     logits: list[Float32] = []
+    scores: list[float] = []
     skipped: list[Skipped] = []
     start_s = clock_s()
     answers = classify_files(
@@ -132,7 +154,10 @@ def evaluate_split(
         else:
             paths.append(photo.path)
             truth.append(number[photo.label])
-            logits.append(answer)
+            logits.append(answer.logits)
+            if score is not None:
+                features = None if answer.features is None else answer.features[None]
+                scores.append(float(score(answer.logits[None], features)[0]))
         if on_photo is not None:
             on_photo(file)
     duration_s = clock_s() - start_s
@@ -156,6 +181,7 @@ def evaluate_split(
         skipped=tuple(skipped),
         images_per_s=len(paths) / max(duration_s, 1e-9),
         temperature=temperature,
+        scores=None if score is None else np.array(scores, dtype=np.float64),
     )
 
 
@@ -166,8 +192,8 @@ def classify_files(
     *,
     batch_size: int = 32,
     threads: int = 2,
-) -> Iterator[tuple[Path, Float32 | PhotoError]]:
-    """Logits for photo files, one pair a file, in the order given, as they come.
+) -> Iterator[tuple[Path, Outputs | PhotoError]]:
+    """What a classifier says of photo files, one pair a file, in the order given, as they come.
 
     `paths` is drawn from as needed; at most `AHEAD` + 1 batches of photos are in memory at a time.
 
@@ -175,7 +201,8 @@ def classify_files(
         batch_size: photos a call of the classifier, >= 1.
         threads: that read photos, >= 1.
     Returns:
-        Pairs of path and Float32[K], or of path and why it could not be read.
+        Pairs of path and the outputs of that photo, Float32[K] and Float32[D], or of path and why
+        it could not be read.
     Raises:
         KennelError: the classifier's logits are not finite.
         ValueError: batch_size or threads under 1.
@@ -194,7 +221,7 @@ def _stream(
     *,
     batch_size: int,
     threads: int,
-) -> Iterator[tuple[Path, Float32 | PhotoError]]:
+) -> Iterator[tuple[Path, Outputs | PhotoError]]:
     waiting: deque[tuple[list[Path], list[Future[Float32]]]] = deque()
     readers = ThreadPoolExecutor(threads, thread_name_prefix="kennel-photo")
 
@@ -231,23 +258,35 @@ def _outcome(reading: Future[Float32]) -> Float32 | PhotoError:
 
 def _answers(
     classifier: Classifier, paths: list[Path], photos: list[Float32 | PhotoError]
-) -> list[Float32 | PhotoError]:
-    readable = [index for index, photo in enumerate(photos) if not isinstance(photo, PhotoError)]
-    answers = list(photos)
+) -> list[Outputs | PhotoError]:
+    readable = [
+        p for p, photo in zip(paths, photos, strict=True) if not isinstance(photo, PhotoError)
+    ]
     if not readable:
-        return answers
+        return [photo for photo in photos if isinstance(photo, PhotoError)]
     batch = np.stack([photo for photo in photos if not isinstance(photo, PhotoError)])
-    logits = np.asarray(classifier.logits(batch), dtype=np.float32)
+    outputs = classifier.outputs(batch)
     expected = (len(readable), len(classifier.labels))
-    assert logits.shape == expected, f"logits are {logits.shape}, not {expected}"
-    for index, row in zip(readable, logits, strict=True):
-        if not np.isfinite(row).all():
-            raise KennelError(
-                f"the model answers {paths[index]} with logits that are not all finite numbers.",
-                fix="the model diverged while training: train again with a lower learning rate",
-            )
-        answers[index] = row.copy()  # a view would keep the whole batch's logits alive
-    return answers
+    assert outputs.logits.shape == expected, f"logits are {outputs.logits.shape}, not {expected}"
+    each = iter(zip(readable, outputs.logits, _rows(outputs.features, len(batch)), strict=True))
+    return [photo if isinstance(photo, PhotoError) else _checked(*next(each)) for photo in photos]
+
+
+def _rows(features: Float32 | None, n: int) -> Iterable[Float32 | None]:
+    return [None] * n if features is None else features
+
+
+def _checked(path: Path, logits: Float32, features: Float32 | None) -> Outputs:
+    """The outputs of one photo, copied: a view would keep the whole batch alive."""
+    one = Outputs(
+        np.array(logits, np.float32), None if features is None else np.array(features, np.float32)
+    )
+    if not all(np.isfinite(x).all() for x in (one.logits, one.features) if x is not None):
+        raise KennelError(
+            f"the model answers {path} with logits or features that are not all finite numbers.",
+            fix="the model diverged while training: train again with a lower learning rate",
+        )
+    return one
 
 
 def _label_numbers(known: tuple[str, ...], dataset: Dataset) -> dict[str, int]:

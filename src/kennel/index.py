@@ -12,12 +12,13 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypedDict, Unpack
 
 from kennel.dataset import HEADER, Dataset, Photo, read_index, unwritable, write_dataset
 from kennel.errors import DatasetError, UsageError
 from kennel.folders import Found, Skipped, find_photos, names
 from kennel.groups import Earlier, Grouped, group_photos, pattern_of
+from kennel.index_warnings import warnings_of
 from kennel.splits import (
     FRACTIONS,
     SPLITS,
@@ -28,7 +29,6 @@ from kennel.splits import (
     stratified,
 )
 
-MOST_CLASHES = 10  # photos under two labels that are named one by one; `kennel audit` names all
 MOST_FOLDS = 100
 
 
@@ -53,19 +53,35 @@ class Indexed:
     passed_over: int = 0
 
 
-def index_photos(
-    photos_dir: Path,
-    *,
-    to: Path,
-    fractions: Sequence[float] = FRACTIONS,
-    seed: int = 0,
-    split_by: Literal["content", "stratified"] = "content",
-    group_by: str | None = None,
-    project: Path | None = None,
-    on_found: Callable[[int], None] | None = None,
-    on_photo: Callable[[Path], None] | None = None,
-    on_compared: Callable[[int, int], None] | None = None,
-) -> Indexed:
+class How(TypedDict, total=False):
+    """How photos are split, and who is told of the work; all of it may be left out.
+
+    Attributes:
+        fractions: of train, validation and test, each >= 0, train > 0, summing to 1 within 1e-6.
+        seed: of the split, 0 unless given.
+        split_by: `content` needs nothing but the photo; `stratified` gives each label its exact
+            share, and asks the index at `to` what stays where it is.
+        group_by: a regular expression, searched in each path below the photos' folder: photos for
+            which it finds the same belong together. Its groups count, or all of it where it has
+            none.
+        project: photos inside it are named relative to the json, so that the project can move; the
+            working directory unless given.
+        on_found: called once with how many photos will be read.
+        on_photo: called with each file after it was read, in the order of the paths.
+        on_compared: called with how many of how many different files were compared.
+    """
+
+    fractions: Sequence[float]
+    seed: int
+    split_by: Literal["content", "stratified"]
+    group_by: str | None
+    project: Path | None
+    on_found: Callable[[int], None] | None
+    on_photo: Callable[[Path], None] | None
+    on_compared: Callable[[int, int], None] | None
+
+
+def index_photos(photos_dir: Path, *, to: Path, **how: Unpack[How]) -> Indexed:
     """Indexes and splits a folder of photos, and writes the index.
 
     Same photos, same bytes; except that groups which an index at `to` knows keep their names there,
@@ -75,49 +91,19 @@ def index_photos(
         photos_dir: a folder a label; or train, validation (val, valid) and test above the labels,
             which are then the splits, and fractions, seed and split_by go unused.
         to: the csv; the json is written beside it under the same stem.
-        fractions: of train, validation and test, each >= 0, train > 0, summing to 1 within 1e-6.
-        seed: of the split.
-        split_by: `content` needs nothing but the photo; `stratified` gives each label its exact
-            share, and asks the index at `to` what stays where it is.
-        group_by: a regular expression, searched in each path below `photos_dir`: photos for which
-            it finds the same belong together. Its groups count, or all of it where it has none.
-        project: photos inside it are named relative to the json, so that the project can move; the
-            working directory unless given.
-        on_found: called once with how many photos will be read.
-        on_photo: called with each file after it was read, in the order of the paths.
-        on_compared: called with how many of how many different files were compared.
+        how: see `How`.
     Raises:
         UsageError: fractions, group_by or the suffix of `to` are wrong.
         DatasetError: the folder gives no dataset, or the index cannot be written.
     """
-    rule = _Rule(check_fractions(fractions), seed, split_by, group_by, folds=None)
+    rule = _rule(how, folds=None)
     _check_target(to)
-    [indexed] = _index(
-        photos_dir,
-        [to],
-        rule,
-        also=(),
-        project=project,
-        on_found=on_found,
-        on_photo=on_photo,
-        on_compared=on_compared,
-    )
+    [indexed] = _index(photos_dir, [to], rule, also=(), how=how)
     return indexed
 
 
 def index_folds(
-    photos_dir: Path,
-    *,
-    to: Path,
-    folds: int,
-    fractions: Sequence[float] = FRACTIONS,
-    seed: int = 0,
-    split_by: Literal["content", "stratified"] = "content",
-    group_by: str | None = None,
-    project: Path | None = None,
-    on_found: Callable[[int], None] | None = None,
-    on_photo: Callable[[Path], None] | None = None,
-    on_compared: Callable[[int, int], None] | None = None,
+    photos_dir: Path, *, to: Path, folds: int, **how: Unpack[How]
 ) -> tuple[Indexed, ...]:
     """The same as `index_photos`, `folds` times: all have one test split, and what is not test is
     validation in one of them and train in the others.
@@ -126,25 +112,16 @@ def index_folds(
         to: gives the names: data/dataset.csv becomes data/dataset.fold1.csv and so on. An index
             that stands there is read for the names of groups, and stays.
         folds: 2..100.
-        fractions: the last is that of test; the folds share the rest.
+        how: see `How`; the last of the fractions is that of test, and the folds share the rest.
     Raises:
         UsageError: also where there are too few or too many folds, or the photos came split.
     """
     if not 2 <= folds <= MOST_FOLDS:
         raise UsageError(f"--folds is {folds}; it must be 2 to {MOST_FOLDS}.", fix="--folds 5")
-    rule = _Rule(check_fractions(fractions), seed, split_by, group_by, folds=folds)
+    rule = _rule(how, folds=folds)
     _check_target(to)
     files = [to.with_name(f"{to.stem}.fold{at + 1}{to.suffix}") for at in range(folds)]
-    return _index(
-        photos_dir,
-        files,
-        rule,
-        also=[to],
-        project=project,
-        on_found=on_found,
-        on_photo=on_photo,
-        on_compared=on_compared,
-    )
+    return _index(photos_dir, files, rule, also=[to], how=how)
 
 
 @dataclass(frozen=True)
@@ -172,16 +149,18 @@ class _Rule:
         return "validation" if part == f"fold{at + 1}" else "train"
 
 
+def _rule(how: How, *, folds: int | None) -> _Rule:
+    return _Rule(
+        check_fractions(how.get("fractions", FRACTIONS)),
+        how.get("seed", 0),
+        how.get("split_by", "content"),
+        how.get("group_by"),
+        folds=folds,
+    )
+
+
 def _index(
-    photos_dir: Path,
-    files: Sequence[Path],
-    rule: _Rule,
-    *,
-    also: Sequence[Path],
-    project: Path | None,
-    on_found: Callable[[int], None] | None,
-    on_photo: Callable[[Path], None] | None,
-    on_compared: Callable[[int, int], None] | None,
+    photos_dir: Path, files: Sequence[Path], rule: _Rule, *, also: Sequence[Path], how: How
 ) -> tuple[Indexed, ...]:
     pattern = None if rule.group_by is None else pattern_of(rule.group_by)
     for to in files:
@@ -192,11 +171,15 @@ def _index(
             f"{photos_dir} came split into train, validation or test; --folds would split it anew.",
             fix="leave --folds out, or put the labels' folders side by side",
         )
-    if on_found:
+    if on_found := how.get("on_found"):
         on_found(len(found.photos))
     earlier, lost = _earlier(files, also, rule)
     grouped = group_photos(
-        found, pattern=pattern, earlier=earlier, on_photo=on_photo, on_compared=on_compared
+        found,
+        pattern=pattern,
+        earlier=earlier,
+        on_photo=how.get("on_photo"),
+        on_compared=how.get("on_compared"),
     )
     skipped = tuple(sorted((*found.skipped, *grouped.skipped), key=lambda photo: photo.path))
     _refuse_thin(grouped, skipped, labels=sorted({photo.label for photo in found.photos}))
@@ -205,8 +188,8 @@ def _index(
     indexed = []
     for at, to in enumerate(files):
         dataset = _dataset(at, found, grouped, rule, parts)
-        dataset = write_dataset(dataset, to, project=project or Path.cwd())
-        warnings = (*found.warnings, *lost, *grouped.warnings, *_warnings(dataset))
+        dataset = write_dataset(dataset, to, project=how.get("project") or Path.cwd())
+        warnings = (*found.warnings, *lost, *grouped.warnings, *warnings_of(dataset))
         indexed.append(
             Indexed(dataset, skipped, copies, grouped.pictures, warnings, found.passed_over)
         )
@@ -296,59 +279,6 @@ def _refuse_thin(grouped: Grouped, skipped: Sequence[Skipped], *, labels: Sequen
             fix="add photos that show something else to the folder, or move it out of the photos"
             + (", or let --group-by join fewer" if grouped.by_pattern else ""),
         )
-
-
-def _warnings(dataset: Dataset) -> list[str]:
-    fix = "add photos, or try another --seed or --fractions" if dataset.fractions else "add photos"
-    warnings = []
-    wanted = dict(zip(SPLITS, dataset.fractions or (1.0, 1.0, 1.0), strict=True))
-    for split, counts in dataset.counts.items():
-        share, missing = wanted[split], [label for label, n in counts.items() if n == 0]
-        if share > 0 and missing:
-            none = len(missing) == len(dataset.labels)
-            what = f"{split} is empty" if none else f"{split} has no photo of {names(missing)}"
-            warnings.append(f"{what}: {fix}")
-
-    groups: dict[str, list[Photo]] = defaultdict(list)
-    for photo in dataset.photos:
-        groups[photo.group].append(photo)
-    leaks = [pair for group in groups.values() if (pair := _apart(group, "split"))]
-    if leaks:
-        first, second = leaks[0]
-        warnings.append(
-            f"{len(leaks)} photos stand in more than one split, which flatters every figure "
-            f"(such as {first.path} and {second.path}): keep each in one split only"
-        )
-    clashes = [pair for group in groups.values() if (pair := _clash(group))]
-    for first, second in clashes[:MOST_CLASHES]:
-        same = first.sha256 == second.sha256
-        warnings.append(
-            f"{first.path} and {second.path} are "
-            + (
-                "one photo under two labels: remove the wrong one"
-                if same
-                else "one group (one picture, one of --group-by, or joined by others) under two "
-                "labels: look which is right"
-            )
-        )
-    if len(clashes) > MOST_CLASHES:
-        warnings.append(f"{len(clashes) - MOST_CLASHES} more photos stand under two labels")
-    return warnings
-
-
-def _clash(group: Sequence[Photo]) -> tuple[Photo, Photo] | None:
-    """Two photos of a group under two labels; the same photo, if one is there twice."""
-    files: dict[str, list[Photo]] = defaultdict(list)
-    for photo in group:
-        files[photo.sha256].append(photo)
-    same = (pair for photos in files.values() if (pair := _apart(photos, "label")))
-    return next(same, None) or _apart(group, "label")
-
-
-def _apart(group: Sequence[Photo], what: Literal["split", "label"]) -> tuple[Photo, Photo] | None:
-    """Two photos of a group that differ in split or label, if there are any."""
-    first = group[0]
-    return next(((first, p) for p in group if getattr(p, what) != getattr(first, what)), None)
 
 
 def _check_target(to: Path) -> None:

@@ -23,7 +23,8 @@ from kennel.evaluate import evaluate_split
 from kennel.images import read_photo
 from kennel.infer import OnnxClassifier
 from kennel.learn import export as exporting
-from kennel.learn.export import TrainedClassifier, export, load_model
+from kennel.learn.export import export
+from kennel.learn.trained import TrainedClassifier, load_model
 from kennel.run import BEST_WEIGHTS, Run, read_run
 
 pytestmark = pytest.mark.slow
@@ -98,9 +99,43 @@ def test_trained_network_and_onnx_give_the_same_answers(
 def test_a_batch_of_any_size_gives_the_same_logits(bundle: Bundle, dataset: Dataset) -> None:
     classifier = OnnxClassifier(bundle)
     photos = [read_photo(dataset.file(p), bundle.preprocess) for p in dataset.split("train")[:5]]
-    together = classifier.logits(np.stack(photos))
-    alone = [classifier.logits(photo[None])[0] for photo in photos]
-    np.testing.assert_allclose(together, np.stack(alone), atol=1e-5)
+    together = classifier.outputs(np.stack(photos))
+    alone = [classifier.outputs(photo[None]) for photo in photos]
+    np.testing.assert_allclose(together.logits, np.stack([o.logits[0] for o in alone]), atol=1e-5)
+    features = [o.features[0] for o in alone if o.features is not None]
+    assert together.features is not None
+    np.testing.assert_allclose(together.features, np.stack(features), atol=1e-4)
+
+
+def test_features_are_those_the_head_makes_logits_of(
+    bundle: Bundle, tiny_run: Run, dataset: Dataset
+) -> None:
+    photo = read_photo(dataset.file(dataset.split("train")[0]), bundle.preprocess)[None]
+    outputs = OnnxClassifier(bundle).outputs(photo)
+    head = load_model(tiny_run).network.head
+    assert outputs.features is not None
+    assert outputs.features.shape == (1, head.in_features) == (1, bundle.outputs[1].shape[1])
+    logits = head(torch.from_numpy(outputs.features)).detach().numpy()
+    np.testing.assert_allclose(logits, outputs.logits, atol=1e-5)
+
+
+def test_the_method_of_refusal_is_measured_unless_it_is_named(
+    bundle: Bundle, tiny_run: Run, tmp_path: Path
+) -> None:
+    measured = bundle.rejection
+    assert measured is not None
+    auroc = {candidate.method: candidate.auroc for candidate in measured.candidates}
+    assert set(auroc) == {"energy", "max_logit", "knn", "knn_energy"}
+    assert auroc[measured.method] == max(auroc.values())
+    named = export(tiny_run, to=tmp_path / "named", refuse=0.2, method="energy", coverage=0.8)
+    assert named.rejection is not None
+    assert (named.rejection.method, named.rejection.candidates) == ("energy", ())
+    assert named.rejection.false_refusal_rate == 0.2
+    assert named.conformal is not None
+    assert named.conformal.coverage == 0.8
+    assert "bank.i8" not in named.files
+    assert named.bundle_id != bundle.bundle_id
+    assert bundle.conformal is None
 
 
 def test_export_needs_no_test_photo(bundle: Bundle, dataset: Dataset) -> None:

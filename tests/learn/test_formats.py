@@ -38,7 +38,7 @@ def photos_of(dataset: Dataset, bundle: Bundle) -> np.ndarray:
 
 
 def onnx_logits(bundle: Bundle, batch: np.ndarray) -> np.ndarray:
-    return OnnxFunction(bundle.path / MODEL_ONNX)(batch)
+    return OnnxFunction(bundle.path / MODEL_ONNX)(batch)["logits"]
 
 
 @pytest.fixture(params=["mambaout", "efficientnet_lite0"])

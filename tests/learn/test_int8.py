@@ -15,9 +15,7 @@ from pictures import draw_dataset
 from kennel.bundle import Bundle, read_bundle
 from kennel.dataset import Dataset
 from kennel.errors import DatasetError
-from kennel.evaluate import SplitReport, evaluate_split
 from kennel.formats import formats_in
-from kennel.infer import OnnxClassifier
 from kennel.learn import export as exporting
 from kennel.learn import parity
 from kennel.learn.export import export
@@ -38,11 +36,6 @@ TRIAL = Int8Trial(
 def copy(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """Files may be written beside it."""
     return read_bundle(shutil.copytree(bundle.path, tmp_path_factory.mktemp("int8") / "tiny"))
-
-
-@pytest.fixture(scope="module")
-def validation(copy: Bundle, dataset: Dataset) -> SplitReport:
-    return evaluate_split(OnnxClassifier(copy), dataset, "validation", copy.preprocess)
 
 
 def test_what_is_faster_and_as_good_is_kept() -> None:
@@ -101,9 +94,9 @@ def test_each_is_timed_in_turn_and_the_median_counts() -> None:
 
 
 def test_the_model_is_quantised_and_says_labels_and_preprocessing(
-    copy: Bundle, dataset: Dataset, validation: SplitReport
+    copy: Bundle, dataset: Dataset
 ) -> None:
-    trial = try_int8(copy, dataset, validation)
+    trial = try_int8(copy, dataset)
     assert min(trial.ms) > 0
     assert trial.answers.n == 9
     assert trial.rise[0] <= trial.log_loss[1] - trial.log_loss[0] <= trial.rise[1]
@@ -115,14 +108,12 @@ def test_the_model_is_quantised_and_says_labels_and_preprocessing(
     assert opened.logits(batch).shape == (3, 3)
 
 
-def test_the_ranges_come_from_train_photos_alone(
-    copy: Bundle, validation: SplitReport, tmp_path: Path
-) -> None:
+def test_the_ranges_come_from_train_photos_alone(copy: Bundle, tmp_path: Path) -> None:
     drawn = draw_dataset(tmp_path)
     for photo in drawn.split("train"):
         drawn.file(photo).unlink()
     with pytest.raises(DatasetError, match="none of the train photos"):
-        try_int8(copy, drawn, validation)
+        try_int8(copy, drawn)
 
 
 def with_verdict(monkeypatch: pytest.MonkeyPatch, ms: tuple[float, float]) -> None:

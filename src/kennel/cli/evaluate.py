@@ -68,6 +68,7 @@ def run(args: argparse.Namespace) -> int:
                 split,
                 bundle.preprocess,
                 temperature=temperature(bundle),
+                score=classifier.score,
                 batch_size=16,
                 threads=usable_cores(),
                 on_photo=counter.tick,

@@ -33,6 +33,36 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help="the index it was trained on, where that lies elsewhere now",
     )
+    parser.add_argument(
+        "--refuse",
+        metavar="SHARE",
+        type=share,
+        default=0.05,
+        help='of photos of known labels that "not one I know" may refuse (default: %(default)s)',
+    )
+    parser.add_argument(
+        "--reject-by",
+        choices=["energy", "max_logit", "knn", "knn_energy"],
+        help="the score that decides it (default: the best of them, measured by leaving labels "
+        "out)",
+    )
+    parser.add_argument(
+        "--coverage",
+        metavar="SHARE",
+        type=share,
+        help="answers also name the labels of which one is the truth so often, such as 0.95",
+    )
+
+
+def share(word: str) -> float:
+    """A number above 0 and below 1."""
+    try:
+        value = float(word)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"{word!r} is not a share between 0 and 1, such as 0.05")
+    return value
 
 
 def run(args: argparse.Namespace) -> int:
@@ -48,12 +78,15 @@ def run(args: argparse.Namespace) -> int:
     from kennel.learn.export import export
 
     sys.stderr.write(f"exporting to {', '.join(formats)} and comparing the answers\n")
-    answered = Counter(0, "validation photos answered")
+    answered = Counter(0, "photos answered")
     compared = Counter(0, "photos compared")
     bundle = export(
         trained,
         to=args.to,
         formats=formats,
+        refuse=args.refuse,
+        method=args.reject_by,
+        coverage=args.coverage,
         on_photo=answered.tick,
         on_compared=compared.tick,
     )
@@ -71,6 +104,8 @@ def run(args: argparse.Namespace) -> int:
                     "parity_photos": asdict(photos) if photos else None,
                     "notes": bundle.notes,
                     "temperature": bundle.calibration.temperature if bundle.calibration else None,
+                    "rejection": asdict(bundle.rejection) if bundle.rejection else None,
+                    "conformal": asdict(bundle.conformal) if bundle.conformal else None,
                     "bytes": {name: entry.bytes for name, entry in bundle.files.items()},
                 },
                 ensure_ascii=False,
@@ -84,6 +119,10 @@ def run(args: argparse.Namespace) -> int:
         )
     for note in bundle.notes:
         print(f"{'note':<19}{note}")
+    if bundle.rejection:
+        print(f"{'not known':<19}{bundle.rejection.in_words()}")
+    if bundle.conformal:
+        print(f"{'among':<19}{bundle.conformal.in_words()}")
     for name, entry in bundle.files.items():
         print(f"{name:<19}{entry.bytes / 1e6:.2f} MB")
     print(f"{'bundle':<19}{bundle.path}")

@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from kennel.bundle import read_bundle
     from kennel.evaluate import classify_files
-    from kennel.infer import OnnxClassifier, answer
+    from kennel.infer import OnnxClassifier
     from kennel.machine import usable_cores
 
     bundle = read_bundle(args.bundle)
@@ -52,20 +52,20 @@ def run(args: argparse.Namespace) -> int:
     answers = classify_files(
         classifier, places, bundle.preprocess, batch_size=8, threads=usable_cores()
     )
-    for path, logits in answers:
-        if isinstance(logits, PhotoError):
+    for path, outputs in answers:
+        if isinstance(outputs, PhotoError):
             failed += 1
-            rows.append({"path": str(path), "error": logits.message})
+            rows.append({"path": str(path), "error": outputs.message})
             if not args.json:
-                sys.stderr.write(f"skipped: {logits.message}\n")
+                sys.stderr.write(f"skipped: {outputs.message}\n")
             continue
-        said = answer(logits, bundle, top=args.top)
+        said = classifier.answer(outputs, top=args.top)
         if args.json:
             rows.append(_row(path, said, bundle))
         else:
-            print(f"{path}  {_in_words(said)}")
+            print(f"{path}  {_in_words(said, bundle)}")
         if args.to is not None:
-            _write_annotated(path, args.to / places[path], logits, bundle)
+            _write_annotated(path, args.to / places[path], classifier.answer(outputs), bundle)
     if args.json:
         print(json.dumps(rows, ensure_ascii=False))
     elif args.to is not None:
@@ -116,7 +116,7 @@ def _apart(places: dict[Path, Path]) -> dict[Path, Path]:
 
 
 def _row(path: Path, said: Answer, bundle: Bundle) -> dict[str, Any]:
-    return {
+    row = {
         "path": str(path),
         "label": said.label,
         "probability": said.probability,
@@ -124,22 +124,23 @@ def _row(path: Path, said: Answer, bundle: Bundle) -> dict[str, Any]:
         "top": [{"label": label, "probability": probability} for label, probability in said.top],
         "bundle": bundle.bundle_id,
     }
+    return row if said.among is None else {**row, "among": list(said.among)}
 
 
-def _in_words(said: Answer) -> str:
-    listed = ", ".join(f"{label} {probability:.1%}" for label, probability in said.top)
-    return listed if said.known else f"not one I know (nearest: {listed})"
+def _in_words(said: Answer, bundle: Bundle) -> str:
+    words = ", ".join(f"{label} {probability:.1%}" for label, probability in said.top)
+    if said.among is not None and bundle.conformal is not None:
+        words += f"; {bundle.conformal.coverage:.0%} sure: {' or '.join(said.among)}"
+    return words if said.known else f"not one I know (nearest: {words})"
 
 
-def _write_annotated(path: Path, target: Path, logits: Any, bundle: Bundle) -> None:
+def _write_annotated(path: Path, target: Path, said: Answer, bundle: Bundle) -> None:
     from kennel.annotate import annotate
     from kennel.bundle import replacing
     from kennel.images import open_photo
-    from kennel.infer import answer
 
     if target.exists() and target.samefile(path):
         raise UsageError(f"--to would write over {path}.", fix="name another folder")
-    said = answer(logits, bundle, top=3)
     picture = annotate(open_photo(path), top=said.top, known=said.known, bundle_id=bundle.bundle_id)
     with replacing(target, "wb") as file:
         picture.save(file, "PNG")

@@ -76,14 +76,9 @@ def _bundle_lines(bundle: Bundle) -> list[str]:
             )
         )
     if bundle.rejection:
-        r = bundle.rejection
-        lines.append(
-            _fact(
-                "not known",
-                f"{r.method} under {r.threshold:.3f}, refuses {r.false_refusal_rate:.0%} of "
-                f"{r.split}",
-            )
-        )
+        lines.append(_fact("not known", bundle.rejection.in_words()))
+    if bundle.conformal:
+        lines.append(_fact("among", bundle.conformal.in_words()))
     for row in bundle.parity:
         lines.append(
             _fact(

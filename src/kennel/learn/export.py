@@ -14,58 +14,37 @@ from pathlib import Path
 from tempfile import TemporaryDirectory, mkdtemp
 
 import numpy as np
-import torch
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-from yaml import YAMLError  # type: ignore[import-untyped]
 
 from kennel.awkward import awkward_photos
 from kennel.bundle import (
     BUNDLE_JSON,
     MODEL_ONNX,
     Bundle,
-    Calibration,
     FileEntry,
     Lineage,
-    Rejection,
+    RejectionMethod,
     Tensor,
     file_sha256,
     read_bundle,
     write_bundle,
 )
-from kennel.calibration import energy, fit_temperature, refusal_threshold
 from kennel.card import CARD, headline, write_card
 from kennel.dataset import Dataset, read_dataset
-from kennel.errors import BundleError, DatasetError, RunError, UsageError
-from kennel.evaluate import SplitReport, evaluate_split
+from kennel.errors import BundleError, DatasetError
+from kennel.evaluate import Outputs
 from kennel.formats import FILES, formats_in
 from kennel.images import describe
 from kennel.infer import OnnxFunction, temperature
 from kennel.learn.formats import OPENERS, WRITERS
 from kennel.learn.int8 import try_int8
+from kennel.learn.judge import FALSE_REFUSAL_RATE, Judged, judge
 from kennel.learn.models import Model
 from kennel.learn.onnx import write_onnx
 from kennel.learn.parity import compare, parity_files
-from kennel.learn.settings import read_own
-from kennel.machine import usable_cores, utc_now
-from kennel.metrics import measure
-from kennel.run import BEST_WEIGHTS, CONFIG_YAML, Run
-
-FALSE_REFUSAL_RATE = 0.05  # share of photos of known labels that "not one I know" may refuse
-
-
-class TrainedClassifier:
-    """The network as training left it: satisfies kennel.evaluate.Classifier."""
-
-    def __init__(self, model: Model, labels: tuple[str, ...]) -> None:
-        self.labels = labels
-        self._network = model.network.eval()
-
-    def logits(self, batch: np.ndarray) -> np.ndarray:  # Float32[N, 3, H, W] -> Float32[N, K]
-        with torch.inference_mode():
-            return np.asarray(self._network(torch.from_numpy(batch)).numpy())
+from kennel.learn.trained import TrainedClassifier, load_model
+from kennel.machine import utc_now
+from kennel.rejection import BANK_FILE
+from kennel.run import CONFIG_YAML, Run
 
 
 class _Exported:
@@ -73,7 +52,12 @@ class _Exported:
 
     def __init__(self, path: Path, labels: tuple[str, ...]) -> None:
         self.labels = labels
-        self.logits = OnnxFunction(path)
+        self._function = OnnxFunction(path)
+
+    def outputs(self, batch: np.ndarray) -> Outputs:
+        """Float32[N, 3, H, W] -> logits Float32[N, K], features Float32[N, D]."""
+        given = self._function(batch)
+        return Outputs(given["logits"], given["features"])
 
 
 def export(
@@ -82,6 +66,9 @@ def export(
     to: Path | None = None,
     bundles: Path = Path("bundles"),
     formats: Sequence[str] = ("onnx",),
+    refuse: float = FALSE_REFUSAL_RATE,
+    method: RejectionMethod | None = None,
+    coverage: float | None = None,
     on_photo: Callable[[Path], None] | None = None,
     on_compared: Callable[[Path], None] | None = None,
 ) -> Bundle:
@@ -94,7 +81,8 @@ def export(
         to: the bundle's folder; by default `bundles`/<bundle_id>.
         formats: names in kennel.formats.FILES; ONNX is always written. int8 is left out, with a
             note, where it is not worth it.
-        on_photo: called with each validation photo that was answered.
+        refuse, method, coverage: see kennel.learn.judge.
+        on_photo: called with each validation and training photo that was answered.
         on_compared: called with each photo file on which the formats were compared.
     Returns:
         the bundle; where the same was exported before, the one that is there, with the formats that
@@ -116,19 +104,18 @@ def export(
             model.network,
             stage / MODEL_ONNX,
             size=run.preprocess.size,
-            output="logits",
             metadata=metadata,
         )
-        validation = evaluate_split(
+        judged = judge(
             _Exported(stage / MODEL_ONNX, run.labels),
             dataset,
-            "validation",
-            run.preprocess,
-            batch_size=16,
-            threads=usable_cores(),
+            run,
+            refuse=refuse,
+            method=method,
+            coverage=coverage,
             on_photo=on_photo,
         )
-        bundle = _describe(run, stage, validation)
+        bundle = _describe(run, stage, judged)
         target = to if to is not None else bundles / bundle.bundle_id
         found = _already_there(target, bundle.bundle_id) if _occupied(target) else None
         if found is not None:
@@ -136,50 +123,19 @@ def export(
             if not formats:
                 return found
             bundle = replace(found, path=stage, files={})
-        bundle = _with_formats(bundle, formats, model, dataset, validation)
+        bundle = _with_formats(bundle, formats, model, dataset)
         bundle = _compared(bundle, model, dataset, run, on_compared)
         if found is not None:
             return _add(bundle, target)
+        if judged.bank is not None:
+            (stage / BANK_FILE).write_bytes(judged.bank.tobytes())
+            bundle.files[BANK_FILE] = _entry(stage / BANK_FILE)
         write_card(bundle)
         write_bundle(replace(bundle, files={**bundle.files, CARD: _entry(stage / CARD)}))
         if target.is_dir():
             target.rmdir()  # it is empty
         stage.rename(target)
     return read_bundle(target)
-
-
-def load_model(run: Run) -> Model:
-    """The run's network with its best weights.
-
-    Raises:
-        RunError: the run stopped before it had any, or its files do not fit together.
-    """
-    weights = run.path / BEST_WEIGHTS
-    if run.best_checkpoint is None or not weights.is_file():
-        raise RunError(
-            f"{run.path} has no weights: its status is {run.status}.",
-            fix=f"go on with it: kennel train ckpt_path=last paths.output_dir={run.path} and "
-            "its other settings",
-        )
-    try:
-        config = OmegaConf.load(run.path / CONFIG_YAML)
-        settings = read_own(config.model, at="model")
-    except (OSError, OmegaConfBaseException, YAMLError, UsageError) as error:
-        reason = str(error).splitlines()[0].rstrip(".")
-        raise RunError(
-            f"{run.path / CONFIG_YAML} cannot be read: {reason}.", fix="train it again"
-        ) from error
-    if hasattr(settings, "pretrained"):
-        settings = replace(settings, pretrained=False)  # the run's own weights follow
-    model: Model = settings.build(run.labels)
-    try:
-        model.network.load_state_dict(load_file(weights), strict=True)
-    except (SafetensorError, RuntimeError) as error:
-        raise RunError(
-            f"{weights} does not fit the network of {CONFIG_YAML}: {str(error).splitlines()[0]}.",
-            fix="train it again",
-        ) from error
-    return replace(model, preprocess=run.preprocess, backbone=run.backbone)
 
 
 def _dataset_of(run: Run) -> Dataset:
@@ -204,7 +160,6 @@ def _with_formats(
     formats: Sequence[str],
     model: Model,
     dataset: Dataset,
-    validation: SplitReport,
 ) -> Bundle:
     """The same with these formats beside its ONNX file, each file listed, in its folder."""
     notes, kept = _by_format(bundle.notes), ["onnx"]
@@ -215,7 +170,7 @@ def _with_formats(
             WRITERS[name](model, bundle)
             kept.append(name)
         elif name == "int8":
-            trial = try_int8(bundle, dataset, validation)
+            trial = try_int8(bundle, dataset)
             notes[name] = trial.note()
             if trial.kept:
                 kept.append(name)
@@ -286,34 +241,28 @@ def _by_format(notes: Sequence[str]) -> dict[str, str]:
     return {note.partition(":")[0]: note for note in notes}
 
 
-def _describe(run: Run, stage: Path, validation: SplitReport) -> Bundle:
+def _describe(run: Run, stage: Path, judged: Judged) -> Bundle:
     """All of bundle.json but the files and the parity."""
-    logits, n = validation.logits, len(validation.truth)
-    try:
-        temperature = fit_temperature(logits, validation.truth)
-    except ValueError as error:
-        raise RunError(f"{run.path} has learned nothing: {error}.", fix="train it again") from error
     digest = hashlib.sha256(file_sha256(stage / MODEL_ONNX).encode())
     digest.update(json.dumps(asdict(run.preprocess), sort_keys=True).encode())
+    # What was asked for, not what was fitted: that may differ in its last bits.
+    asked = (judged.rejection.false_refusal_rate, judged.rejection.method, judged.coverage)
+    digest.update(json.dumps(asked).encode())
     side: tuple[str | int, ...] = ("batch", 3, run.preprocess.size, run.preprocess.size)
     return Bundle(
         bundle_id=f"{run.run_id}-{digest.hexdigest()[:8]}",
         labels=run.labels,
         preprocess=run.preprocess,
         input=Tensor(name="image", dtype="float32", shape=side),
-        outputs=(Tensor(name="logits", dtype="float32", shape=("batch", len(run.labels))),),
-        calibration=Calibration(
-            method="temperature", temperature=temperature, split="validation", n=n
+        outputs=(
+            Tensor(name="logits", dtype="float32", shape=("batch", len(run.labels))),
+            Tensor(name="features", dtype="float32", shape=("batch", judged.features)),
         ),
-        rejection=Rejection(
-            method="energy",
-            threshold=refusal_threshold(energy(logits), FALSE_REFUSAL_RATE),
-            false_refusal_rate=FALSE_REFUSAL_RATE,
-            split="validation",
-            n=n,
-        ),
+        calibration=judged.calibration,
+        rejection=judged.rejection,
+        conformal=judged.conformal,
         parity=(),
-        metrics={"validation": headline(measure(logits / temperature, validation.truth))},
+        metrics={"validation": headline(judged.figures)},
         lineage=Lineage(
             run_id=run.run_id,
             git_commit=run.git_commit,

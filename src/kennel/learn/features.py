@@ -116,7 +116,7 @@ def _extract(
     def rows(some: Sequence[str], pool: ThreadPoolExecutor) -> Iterator[bytes]:
         for start in range(0, len(some), BATCH):
             batch = [by_sha[sha] for sha in some[start : start + BATCH]]
-            features = function(np.stack(list(pool.map(read, batch))))
+            features = function(np.stack(list(pool.map(read, batch))))["features"]
             for photo, row in zip(batch, features, strict=True):
                 yield row.astype(np.float32).tobytes()
                 if on_photo is not None:
@@ -207,7 +207,7 @@ def _onnx_backbone(network: Network, preprocess: Preprocess, path: Path) -> Onnx
             return OnnxFunction(path)
         except BundleError:
             log.warning("the cached backbone %s cannot be loaded and is made again", path)
-    write_onnx(network, path, size=preprocess.size, output="features")
+    write_onnx(network, path, size=preprocess.size, outputs=("features",))
     return OnnxFunction(path)
 
 

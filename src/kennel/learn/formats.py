@@ -221,7 +221,7 @@ def _by_metadata(path: Path) -> Opened:
     return Opened(
         tuple(json.loads(function.metadata["labels"])),
         build(Preprocess, json.loads(function.metadata["preprocess"]), at="preprocess."),
-        function,
+        lambda batch: function(batch)["logits"],
     )
 
 

@@ -21,7 +21,7 @@ import onnx
 from kennel.bundle import MODEL_ONNX, Bundle, replacing
 from kennel.dataset import Dataset, Photo
 from kennel.errors import DatasetError, PhotoError
-from kennel.evaluate import SplitReport, evaluate_split
+from kennel.evaluate import Outputs, SplitReport, evaluate_split
 from kennel.formats import FILES
 from kennel.images import read_photo
 from kennel.infer import OnnxFunction, temperature
@@ -83,34 +83,34 @@ class Int8Trial:
         return f"int8: left out, as {' and '.join(reasons)}: {self.in_words()}."
 
 
-def try_int8(
-    bundle: Bundle, dataset: Dataset, validation: SplitReport, *, seed: int = 0
-) -> Int8Trial:
+def try_int8(bundle: Bundle, dataset: Dataset, *, seed: int = 0) -> Int8Trial:
     """Writes model.int8.onnx beside the ONNX file of `bundle` and measures it.
 
     Args:
         bundle: as exported so far; its folder gets the file.
-        validation: of the float32 ONNX file.
         seed: of the train photos that give the ranges, and of the bootstrap.
     Raises:
-        DatasetError: no train photo can be read.
+        DatasetError: no photo of train or of validation can be read.
     """
     path = bundle.path / FILES["int8"][0]
     chosen = _some(dataset.split("train"), CALIBRATION_PHOTOS, seed=seed)
     _quantise(bundle.path / MODEL_ONNX, path, lambda: _batches(bundle, dataset, chosen))
-    report = evaluate_split(
-        _Quantised(path, bundle.labels),
-        dataset,
-        "validation",
-        bundle.preprocess,
-        batch_size=16,
-        threads=usable_cores(),
-    )
-    losses = tuple(_log_losses(each, temperature(bundle)) for each in (validation, report))
-    right = tuple(each.logits.argmax(axis=1) == each.truth for each in (validation, report))
     functions = {
         name: OnnxFunction(bundle.path / name, threads=1) for name in (MODEL_ONNX, path.name)
     }
+    reports = [
+        evaluate_split(
+            _Answering(function, bundle.labels),
+            dataset,
+            "validation",
+            bundle.preprocess,
+            batch_size=8,
+            threads=usable_cores(),
+        )
+        for function in functions.values()
+    ]
+    losses = [_log_losses(report, temperature(bundle)) for report in reports]
+    right = [report.logits.argmax(axis=1) == report.truth for report in reports]
     ms = median_ms(functions, bundle.preprocess.size)
     return Int8Trial(
         ms=(ms[MODEL_ONNX], ms[path.name]),
@@ -140,10 +140,13 @@ def median_ms(
     return {name: statistics.median(times) for name, times in took_ms.items()}
 
 
-class _Quantised:
-    def __init__(self, path: Path, labels: tuple[str, ...]) -> None:
-        self.labels = labels
-        self.logits = OnnxFunction(path)
+@dataclass(frozen=True)
+class _Answering:
+    function: OnnxFunction
+    labels: tuple[str, ...]
+
+    def outputs(self, batch: np.ndarray) -> Outputs:
+        return Outputs(self.function(batch)["logits"])
 
 
 def _quantise(source: Path, to: Path, batches: Callable[[], Iterator[np.ndarray]]) -> None:

@@ -18,6 +18,7 @@ from kennel.bundle import replacing
 from kennel.learn.models import Network
 
 OPSET = 18
+Output = Literal["logits", "features"]
 
 
 def write_onnx(
@@ -25,18 +26,18 @@ def write_onnx(
     path: Path,
     *,
     size: int,
-    output: Literal["logits", "features"],
+    outputs: tuple[Output, ...] = ("logits", "features"),
     metadata: Mapping[str, str] | None = None,
 ) -> None:
-    """Writes input "image" Float32["batch", 3, size, size] -> `output` Float32["batch", K or D],
-    whole or not at all.
+    """Writes input "image" Float32["batch", 3, size, size] -> `outputs`, Float32["batch", K] and
+    Float32["batch", D], whole or not at all.
 
     Args:
         network: is written as it answers in evaluation mode, and left as it is.
         metadata: metadata_props of the file, where tools look for labels.
     """
     plain = _with_plain_clamps(network).eval()
-    module = plain if output == "logits" else _Features(plain)
+    module = _Outputs(plain, outputs)
     example = torch.zeros(2, 3, size, size)
     with quiet():
         program: Any = torch.onnx.export(
@@ -44,7 +45,7 @@ def write_onnx(
             (example,),
             dynamo=True,
             input_names=["image"],
-            output_names=[output],
+            output_names=list(outputs),
             opset_version=OPSET,
             dynamic_shapes=({0: torch.export.Dim("batch", min=1, max=65536)},),
             verbose=False,
@@ -77,13 +78,17 @@ class _Clamp(nn.Module):
         return torch.clamp(batch, 0.0, 6.0)
 
 
-class _Features(nn.Module):
-    def __init__(self, network: Network) -> None:
-        super().__init__()
-        self.network = network
+class _Outputs(nn.Module):
+    """Each by the head's own layer: what the backbone has to say is worked out once."""
 
-    def forward(self, batch: Tensor) -> Tensor:
-        return self.network.features(batch)
+    def __init__(self, network: Network, outputs: tuple[Output, ...]) -> None:
+        super().__init__()
+        self.network, self.outputs = network, outputs
+
+    def forward(self, batch: Tensor) -> tuple[Tensor, ...]:
+        features = self.network.features(batch)
+        logits = self.network.head(features)
+        return tuple({"logits": logits, "features": features}[name] for name in self.outputs)
 
 
 @contextlib.contextmanager

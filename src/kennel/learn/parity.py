@@ -151,7 +151,7 @@ def compare(
             if not chunk:
                 continue
             batches = {preprocess: np.stack([photo for photo in seen if photo is not None])}
-            ours = softmax(trained.logits(batches[preprocess]) / temperature)
+            ours = softmax(trained.outputs(batches[preprocess]).logits / temperature)
             for name, each in opened.items():
                 if each.preprocess not in batches:
                     again = _read(readers, [path for _, path in chunk], each.preprocess)
