@@ -70,8 +70,8 @@ def test_timm_knows_the_labels_in_order_and_what_the_network_sees(exported: Bund
     assert network.num_classes == len(exported.labels)
     seen = timm.data.resolve_model_data_config(network)
     pre = exported.preprocess
-    assert (seen["mean"], seen["std"]) == (pre.mean, pre.std)
-    assert seen["input_size"] == (3, pre.size, pre.size)
+    assert (tuple(seen["mean"]), tuple(seen["std"])) == (pre.mean, pre.std)
+    assert tuple(seen["input_size"]) == (3, pre.size, pre.size)
     assert (seen["interpolation"], seen["crop_mode"]) == (
         pre.filter,
         {"crop": "center", "letterbox": "border"}[pre.resize],
@@ -80,6 +80,7 @@ def test_timm_knows_the_labels_in_order_and_what_the_network_sees(exported: Bund
 
 def test_timm_puts_another_head_on_the_exported_folder(exported: Bundle) -> None:
     network: Any = timm.create_model(f"local-dir:{exported.path}", pretrained=True, num_classes=7)
+    network.eval()
     assert network(torch.zeros(1, 3, 32, 32)).shape == (1, 7)
 
 
@@ -208,7 +209,8 @@ def test_every_format_is_named_compared_and_checked(exported: Bundle) -> None:
     kept = formats_in(exported)
     assert set(kept) >= {"onnx", "safetensors", "torchscript", "pt2"}
     assert [row.format for row in exported.parity] == list(kept)
-    assert set(exported.files) == {"README.md"} | {file for f in kept for file in FILES[f]}
+    rest = set(exported.files) - {file for name in kept for file in FILES[name]}
+    assert rest <= {"README.md", "bank.i8"}
     on_disk = {path.name for path in exported.path.iterdir()}
     assert on_disk == set(exported.files) | {"bundle.json"}
     for name in exported.files:

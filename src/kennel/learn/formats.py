@@ -189,8 +189,6 @@ OPENERS: dict[str, Callable[[Bundle], Opened]] = {
 class _Labelled(nn.Module):
     """A network that knows the names of its answers."""
 
-    labels: list[str]
-
     def __init__(self, network: nn.Module, labels: list[str]) -> None:
         super().__init__()
         self.network, self.labels = network, labels
