@@ -47,13 +47,13 @@ def test_the_bundle_says_what_the_contract_asks(bundle: Bundle, tiny_run: Run) -
     assert document["schema_version"] == 1
     assert document["labels"] == ["Beagle", "Boxer", "Poodle"]
     assert document["input"]["shape"] == ["batch", 3, 32, 32]
-    assert [output["name"] for output in document["outputs"]] == ["logits"]
+    assert [output["name"] for output in document["outputs"]] == ["logits", "features"]
     assert document["calibration"]["temperature"] > 0
     assert document["calibration"]["n"] == document["rejection"]["n"] == 9
     assert document["rejection"]["false_refusal_rate"] == 0.05
     assert set(document["metrics"]) == {"validation"}
     assert document["metrics"]["validation"]["n"] == 9
-    assert set(document["files"]) == {"model.onnx", "README.md"}
+    assert set(document["files"]) == {"model.onnx", "README.md", "bank.i8"}
     lineage = document["lineage"]
     assert (lineage["run_id"], lineage["dataset_id"]) == ("tiny", tiny_run.dataset_id)
     assert lineage["backbone"]["licence"] == "Apache-2.0"
