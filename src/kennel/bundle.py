@@ -27,6 +27,7 @@ from kennel.schema import (
     Conformal,
     FileEntry,
     Lineage,
+    ParityPhotos,
     ParityRow,
     Preprocess,
     Rejection,
@@ -53,6 +54,7 @@ __all__ = [
     "Conformal",
     "FileEntry",
     "Lineage",
+    "ParityPhotos",
     "ParityRow",
     "Preprocess",
     "Rejection",
@@ -83,7 +85,7 @@ AGAIN = "copy the bundle again, or export again"
 @dataclass(frozen=True)
 class Bundle:
     """`bundle.json`, typed. `path` is the folder it was read from and is not part of the
-    document.
+    document; `notes` say in words what a format lacks, or why it was left out ("int8: ...").
     """
 
     bundle_id: str
@@ -98,6 +100,8 @@ class Bundle:
     lineage: Lineage
     files: dict[str, FileEntry]
     conformal: Conformal | None = None
+    parity_photos: ParityPhotos | None = None
+    notes: tuple[str, ...] = ()
     schema_version: int = SCHEMA_VERSION
     path: Path = field(default=Path(), compare=False)
 

@@ -194,6 +194,7 @@ def _answers(bundle: Bundle, evaluation: Evaluation | None) -> Iterable[str]:
             f"{row.max_abs_diff:.1e} (allowed {row.tolerance:.0e}), {row.label_flips} other "
             f"labels, on {row.photos} photo files"
         )
+    yield from (f"- {_text(note)}" for note in bundle.notes)
     yield ""
 
 

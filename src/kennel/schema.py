@@ -190,8 +190,11 @@ class Conformal:
 
 @dataclass(frozen=True)
 class ParityRow:
-    """One exported format beside the trained model, on `photos` photo files read by the one
-    preprocessing.
+    """One exported format beside the trained model, on `photos` photo files, read as the format
+    itself says.
+
+    `max_abs_diff` is of probabilities as the doors show them, with the temperature;
+    `label_flips` are photos of which the trained model was surer than `tolerance`.
     """
 
     format: str
@@ -199,6 +202,18 @@ class ParityRow:
     max_abs_diff: float
     label_flips: int
     tolerance: float
+
+
+@dataclass(frozen=True)
+class ParityPhotos:
+    """What the parity was measured on: photos of the two splits, chosen by `seed`, and drawn ones
+    that preprocessings get wrong. None of the test split.
+    """
+
+    seed: int
+    validation: int
+    train: int
+    awkward: int
 
 
 @dataclass(frozen=True)

@@ -73,3 +73,20 @@ def bundle(tiny_run: Run, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     from kennel.learn.export import export
 
     return export(tiny_run, to=tmp_path_factory.mktemp("bundles") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def every_format(tiny_run: Run, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    from kennel.formats import FILES
+    from kennel.learn.export import export
+
+    home = tmp_path_factory.mktemp("bundles") / "every"
+    return export(tiny_run, to=home, formats=tuple(FILES))
+
+
+@pytest.fixture(scope="session")
+def frozen_bundle(frozen_run: Run, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    from kennel.learn.export import export
+
+    home = tmp_path_factory.mktemp("bundles") / "frozen"
+    return export(frozen_run, to=home, formats=("onnx", "safetensors", "torchscript", "pt2"))

@@ -1,5 +1,5 @@
-"""`kennel export RUN`: the best weights as a bundle with an ONNX model; refused when it answers
-differently.
+"""`kennel export RUN`: the best weights as a bundle with an ONNX model, and other formats where
+named; refused when one of them answers differently.
 """
 
 from __future__ import annotations
@@ -12,13 +12,20 @@ from pathlib import Path
 
 from kennel.errors import need
 
-EXAMPLE = "kennel export runs/<id>"
+EXAMPLE = "kennel export runs/<id> --formats onnx,safetensors"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", type=Path, help="folder that kennel train wrote")
     parser.add_argument(
         "--to", metavar="DIR", type=Path, help="the bundle's folder (default: bundles/<id>)"
+    )
+    parser.add_argument(
+        "--formats",
+        metavar="NAMES",
+        default="onnx",
+        help="of onnx (always), safetensors (a folder for timm), torchscript, pt2 (torch.export), "
+        "int8 (kept where it is faster here and as good)",
     )
     parser.add_argument(
         "--data",
@@ -59,8 +66,10 @@ def share(word: str) -> float:
 
 
 def run(args: argparse.Namespace) -> int:
+    from kennel.formats import formats_in, formats_named
     from kennel.run import read_run
 
+    formats = formats_named(args.formats)
     trained = read_run(args.run)
     if args.data is not None:
         trained = replace(trained, dataset_csv=str(args.data.resolve()))
@@ -68,47 +77,54 @@ def run(args: argparse.Namespace) -> int:
     from kennel.cli.progress import Counter
     from kennel.learn.export import export
 
-    sys.stderr.write("exporting to ONNX and comparing its answers\n")
-    counter = Counter(0, "photos answered")
+    sys.stderr.write(f"exporting to {', '.join(formats)} and comparing the answers\n")
+    answered = Counter(0, "photos answered")
+    compared = Counter(0, "photos compared")
     bundle = export(
         trained,
         to=args.to,
+        formats=formats,
         refuse=args.refuse,
         method=args.reject_by,
         coverage=args.coverage,
-        on_photo=counter.tick,
+        on_photo=answered.tick,
+        on_compared=compared.tick,
     )
-    counter.close()
-    parity = bundle.parity[0]
+    answered.close()
+    compared.close()
     if args.json:
+        photos = bundle.parity_photos
         print(
             json.dumps(
                 {
                     "bundle": str(bundle.path),
                     "bundle_id": bundle.bundle_id,
-                    "parity": {
-                        "photos": parity.photos,
-                        "max_abs_diff": parity.max_abs_diff,
-                        "label_flips": parity.label_flips,
-                    },
+                    "formats": formats_in(bundle),
+                    "parity": [asdict(row) for row in bundle.parity],
+                    "parity_photos": asdict(photos) if photos else None,
+                    "notes": bundle.notes,
                     "temperature": bundle.calibration.temperature if bundle.calibration else None,
                     "rejection": asdict(bundle.rejection) if bundle.rejection else None,
                     "conformal": asdict(bundle.conformal) if bundle.conformal else None,
                     "bytes": {name: entry.bytes for name, entry in bundle.files.items()},
-                }
+                },
+                ensure_ascii=False,
             )
         )
         return 0
-    print(
-        f"{'parity':<12}{parity.photos} photos, largest difference {parity.max_abs_diff:.1e}, "
-        f"other labels {parity.label_flips}"
-    )
+    for row in bundle.parity:
+        print(
+            f"{'parity':<19}{row.format}: {row.photos} photos, largest difference "
+            f"{row.max_abs_diff:.1e}, other labels {row.label_flips}"
+        )
+    for note in bundle.notes:
+        print(f"{'note':<19}{note}")
     if bundle.rejection:
-        print(f"{'not known':<12}{bundle.rejection.in_words()}")
+        print(f"{'not known':<19}{bundle.rejection.in_words()}")
     if bundle.conformal:
-        print(f"{'among':<12}{bundle.conformal.in_words()}")
+        print(f"{'among':<19}{bundle.conformal.in_words()}")
     for name, entry in bundle.files.items():
-        print(f"{name:<12}{entry.bytes / 1e6:.2f} MB")
-    print(f"{'bundle':<12}{bundle.path}")
+        print(f"{name:<19}{entry.bytes / 1e6:.2f} MB")
+    print(f"{'bundle':<19}{bundle.path}")
     print(f"next: kennel evaluate {bundle.path}")
     return 0

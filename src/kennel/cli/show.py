@@ -164,6 +164,16 @@ def _bundle_lines(bundle: Bundle) -> list[str]:
                 f"{row.label_flips} other labels",
             )
         )
+    if bundle.parity_photos:
+        p = bundle.parity_photos
+        lines.append(
+            _fact(
+                "",
+                f"on {p.validation} validation, {p.train} train and {p.awkward} awkward photos, "
+                f"seed {p.seed}",
+            )
+        )
+    lines += [_fact("note", note) for note in bundle.notes]
     if (bundle.path / MODEL_SIG).exists():
         check = f"kennel verify {bundle.path} --key public.pem"
         lines.append(_fact("signature", f"{MODEL_SIG}, not checked here: {check}"))

@@ -1,4 +1,4 @@
-"""A run -> a bundle, or a refusal: the ONNX must answer as the trained network does, on photo
+"""A run -> a bundle, or a refusal: every format must answer as the trained network does, on photo
 files.
 """
 
@@ -7,27 +7,21 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import TemporaryDirectory, mkdtemp
 
 import numpy as np
-import torch
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-from yaml import YAMLError  # type: ignore[import-untyped]
 
+from kennel.awkward import awkward_photos
 from kennel.bundle import (
     BUNDLE_JSON,
     MODEL_ONNX,
     Bundle,
     FileEntry,
     Lineage,
-    ParityRow,
     RejectionMethod,
     Tensor,
     file_sha256,
@@ -36,35 +30,22 @@ from kennel.bundle import (
 )
 from kennel.card import CARD, headline, write_card
 from kennel.dataset import Dataset, read_dataset
-from kennel.errors import BundleError, DatasetError, ParityError, RunError, UsageError
+from kennel.errors import BundleError, DatasetError
 from kennel.evaluate import Outputs
 from kennel.folders import origin_of
-from kennel.images import describe, read_photo
-from kennel.infer import OnnxClassifier, OnnxFunction
+from kennel.formats import FILES, formats_in
+from kennel.images import describe
+from kennel.infer import OnnxClassifier, OnnxFunction, temperature
+from kennel.learn.formats import OPENERS, WRITERS
+from kennel.learn.int8 import try_int8
 from kennel.learn.judge import FALSE_REFUSAL_RATE, Judged, judge
 from kennel.learn.models import Model
 from kennel.learn.onnx import write_onnx
-from kennel.learn.settings import read_own
+from kennel.learn.parity import compare, parity_files
+from kennel.learn.trained import TrainedClassifier, load_model
 from kennel.machine import utc_now
-from kennel.metrics import softmax
 from kennel.rejection import BANK_FILE
 from kennel.run import BEST_WEIGHTS, CONFIG_YAML, Run
-
-PARITY_PHOTOS = 64
-TOLERANCE = 1e-4  # largest difference of a probability; fp32 on other kernels stays under 1e-5
-
-
-class TrainedClassifier:
-    """The network as training left it: satisfies kennel.evaluate.Classifier."""
-
-    def __init__(self, model: Model, labels: tuple[str, ...]) -> None:
-        self.labels = labels
-        self._network = model.network.eval()
-
-    def outputs(self, batch: np.ndarray) -> Outputs:
-        """Float32[N, 3, H, W] -> logits Float32[N, K], without the features."""
-        with torch.inference_mode():
-            return Outputs(np.asarray(self._network(torch.from_numpy(batch)).numpy()))
 
 
 class _Exported:
@@ -85,25 +66,31 @@ def export(
     *,
     to: Path | None = None,
     bundles: Path = Path("bundles"),
+    formats: Sequence[str] = ("onnx",),
     refuse: float = FALSE_REFUSAL_RATE,
     method: RejectionMethod | None = None,
     coverage: float | None = None,
     on_photo: Callable[[Path], None] | None = None,
+    on_compared: Callable[[Path], None] | None = None,
 ) -> Bundle:
     """Exports the best weights of a run.
 
-    Parity is measured on photo files of the validation split, read by the one preprocessing;
-    calibration and the refusal threshold are fitted on that split. The test split is not opened.
+    Calibration and the refusal threshold are fitted on the validation split; parity is measured on
+    photo files of validation and train and on awkward ones. The test split is not opened.
 
     Args:
         to: the bundle's folder; by default `bundles`/<bundle_id>.
+        formats: names in kennel.formats.FILES; ONNX is always written. int8 is left out, with a
+            note, where it is not worth it.
         refuse, method, coverage: see kennel.learn.judge.
         on_photo: called with each validation and training photo that was answered.
+        on_compared: called with each photo file on which the formats were compared.
     Returns:
-        the bundle; the one that is already there where the same was exported before.
+        the bundle; where the same was exported before, the one that is there, with the formats that
+        it lacked.
     Raises:
         RunError: the run has no weights or cannot be rebuilt.
-        ParityError: the exported model answers differently.
+        ParityError: a format answers differently.
         BundleError: `to` holds something else.
     """
     model = load_model(run)
@@ -120,10 +107,8 @@ def export(
             size=run.preprocess.size,
             metadata=metadata,
         )
-        exported = _Exported(stage / MODEL_ONNX, run.labels)
-        parity = measure_parity(TrainedClassifier(model, run.labels), exported, dataset, run)
         judged = judge(
-            exported,
+            _Exported(stage / MODEL_ONNX, run.labels),
             dataset,
             run,
             refuse=refuse,
@@ -131,99 +116,30 @@ def export(
             coverage=coverage,
             on_photo=on_photo,
         )
-        bundle = _describe(run, dataset, stage, parity, judged)
+        bundle = _describe(run, dataset, stage, judged)
         target = to if to is not None else bundles / bundle.bundle_id
-        if _occupied(target):
-            return _already_there(target, bundle.bundle_id)
+        found = _already_there(target, bundle.bundle_id) if _occupied(target) else None
+        bank = None if judged.bank is None else judged.bank.tobytes()
+        if found is not None:
+            formats = [name for name in formats if name not in formats_in(found)]
+            if not formats:
+                return found
+            bundle = replace(found, path=stage, files={})
+            bank = found.read(BANK_FILE) if BANK_FILE in found.files else None
+        if bank is not None:
+            (stage / BANK_FILE).write_bytes(bank)
+            bundle.files[BANK_FILE] = _entry(stage / BANK_FILE)
+        bundle = _with_formats(bundle, formats, model, dataset)
+        bundle = _compared(bundle, model, dataset, run, on_compared)
+        if found is not None:
+            return _add(bundle, target)
         write_card(bundle)
-        names = [MODEL_ONNX, CARD]
-        if judged.bank is not None:
-            (stage / BANK_FILE).write_bytes(judged.bank.tobytes())
-            names.append(BANK_FILE)
-        files = {name: _entry(stage / name) for name in names}
-        write_bundle(replace(bundle, files=files))
+        write_bundle(replace(bundle, files={**bundle.files, CARD: _entry(stage / CARD)}))
         OnnxClassifier(read_bundle(stage))  # what every door would refuse is not exported
         if target.is_dir():
             target.rmdir()  # it is empty
         stage.rename(target)
     return read_bundle(target)
-
-
-def load_model(run: Run) -> Model:
-    """The run's network with its best weights.
-
-    Raises:
-        RunError: the run stopped before it had any, or its files do not fit together.
-    """
-    weights = run.path / BEST_WEIGHTS
-    if run.best_checkpoint is None or not weights.is_file():
-        raise RunError(
-            f"{run.path} has no weights: its status is {run.status}.",
-            fix=f"go on with it: kennel train ckpt_path=last paths.output_dir={run.path} and "
-            "its other settings",
-        )
-    try:
-        config = OmegaConf.load(run.path / CONFIG_YAML)
-        settings = read_own(config.model, at="model")
-    except (OSError, OmegaConfBaseException, YAMLError, UsageError) as error:
-        reason = str(error).splitlines()[0].rstrip(".")
-        raise RunError(
-            f"{run.path / CONFIG_YAML} cannot be read: {reason}.", fix="train it again"
-        ) from error
-    if hasattr(settings, "pretrained"):
-        settings = replace(settings, pretrained=False)  # the run's own weights follow
-    model: Model = settings.build(run.labels)
-    try:
-        model.network.load_state_dict(load_file(weights), strict=True)
-    except (SafetensorError, RuntimeError) as error:
-        raise RunError(
-            f"{weights} does not fit the network of {CONFIG_YAML}: {str(error).splitlines()[0]}.",
-            fix="train it again",
-        ) from error
-    return replace(model, preprocess=run.preprocess, backbone=run.backbone)
-
-
-def measure_parity(
-    trained: TrainedClassifier,
-    exported: _Exported,
-    dataset: Dataset,
-    run: Run,
-    *,
-    tolerance: float = TOLERANCE,
-) -> ParityRow:
-    """Compares both on up to 64 validation photo files.
-
-    Raises:
-        ParityError: a probability differs by more than `tolerance`, or a label flips where the
-            trained network was surer than that.
-    """
-    photos = dataset.split("validation")
-    photos = photos[:: -(-len(photos) // PARITY_PHOTOS)]
-    files = [dataset.file(photo) for photo in photos]
-    difference, flips, worst = 0.0, 0, files[0]
-    for file in files:
-        batch = read_photo(file, run.preprocess)[None]
-        ours, theirs = (softmax(c.outputs(batch).logits)[0] for c in (trained, exported))
-        here = float(np.abs(ours - theirs).max())
-        if here > difference or not np.isfinite(here):
-            difference, worst = here, file
-        second, first = np.sort(ours)[-2:]
-        flips += int(ours.argmax() != theirs.argmax() and first - second > tolerance)
-    if not difference <= tolerance or flips:
-        raise ParityError(
-            "the ONNX file answers differently from the trained network: largest difference "
-            "of a probability "
-            f"{difference:.2g} (allowed {tolerance:g}), {flips} other labels, on {len(files)} "
-            f"photos; worst: {worst}.",
-            fix="nothing was exported; report it with the run's config.yaml",
-        )
-    return ParityRow(
-        format="onnx",
-        photos=len(files),
-        max_abs_diff=difference,
-        label_flips=flips,
-        tolerance=tolerance,
-    )
 
 
 def _dataset_of(run: Run) -> Dataset:
@@ -243,8 +159,94 @@ def _dataset_of(run: Run) -> Dataset:
     return dataset
 
 
-def _describe(run: Run, dataset: Dataset, stage: Path, parity: ParityRow, judged: Judged) -> Bundle:
-    """All of bundle.json but the files."""
+def _with_formats(
+    bundle: Bundle,
+    formats: Sequence[str],
+    model: Model,
+    dataset: Dataset,
+) -> Bundle:
+    """The same with these formats beside its ONNX file, each file listed, in its folder."""
+    notes, kept = _by_format(bundle.notes), ["onnx"]
+    for name in FILES:
+        if name not in formats:
+            continue
+        if name in WRITERS:
+            WRITERS[name](model, bundle)
+            kept.append(name)
+        elif name == "int8":
+            trial = try_int8(bundle, dataset)
+            notes[name] = trial.note()
+            if trial.kept:
+                kept.append(name)
+            else:
+                _unlink(bundle, name)
+    files = {name: _entry(bundle.path / name) for each in kept for name in FILES[each]}
+    return replace(bundle, files={**bundle.files, **files}, notes=tuple(notes.values()))
+
+
+def _compared(
+    bundle: Bundle,
+    model: Model,
+    dataset: Dataset,
+    run: Run,
+    on_photo: Callable[[Path], None] | None,
+) -> Bundle:
+    """The same with its parity, measured on what lies in its folder.
+
+    Raises:
+        ParityError: a format answers differently; int8 is left out then, with a note.
+    """
+    write_bundle(bundle)
+    written = read_bundle(bundle.path)
+    opened = {name: OPENERS[name](written) for name in formats_in(written)}
+    with TemporaryDirectory() as folder:
+        comparisons, photos = compare(
+            TrainedClassifier(model, run.labels),
+            opened,
+            parity_files(dataset, awkward_photos(Path(folder)).values()),
+            preprocess=run.preprocess,
+            temperature=temperature(bundle),
+            on_photo=on_photo,
+        )
+    int8 = comparisons.get("int8")
+    if int8 is not None and not int8.agrees:
+        del comparisons["int8"]
+        _unlink(bundle, "int8")
+        reason = f"int8: left out, as it answers otherwise: {int8.in_words()}."
+        notes = {**_by_format(bundle.notes), "int8": reason}
+        files = {name: entry for name, entry in bundle.files.items() if name not in FILES["int8"]}
+        bundle = replace(bundle, files=files, notes=tuple(notes.values()))
+    for comparison in comparisons.values():
+        if not comparison.agrees:
+            raise comparison.refusal()
+    rows = {row.format: row for row in bundle.parity}
+    rows |= {name: comparison.row for name, comparison in comparisons.items()}
+    parity = tuple(rows[name] for name in FILES if name in rows)
+    return replace(bundle, parity=parity, parity_photos=photos)
+
+
+def _add(more: Bundle, target: Path) -> Bundle:
+    """Moves the formats of `more`, which were compared, into the same bundle at `target`."""
+    found = read_bundle(target)
+    for name in set(more.files) - set(found.files):
+        (more.path / name).replace(target / name)
+    bundle = replace(more, path=target, files={**found.files, **more.files})
+    write_card(bundle)
+    write_bundle(replace(bundle, files={**bundle.files, CARD: _entry(target / CARD)}))
+    return read_bundle(target)
+
+
+def _unlink(bundle: Bundle, name: str) -> None:
+    for file in FILES[name]:
+        (bundle.path / file).unlink()
+
+
+def _by_format(notes: Sequence[str]) -> dict[str, str]:
+    return {note.partition(":")[0]: note for note in notes}
+
+
+def _describe(run: Run, dataset: Dataset, stage: Path, judged: Judged) -> Bundle:
+    """All of bundle.json but the files and the parity."""
     digest = hashlib.sha256(file_sha256(stage / MODEL_ONNX).encode())
     digest.update(json.dumps(asdict(run.preprocess), sort_keys=True).encode())
     # What was asked for, not what was fitted: that may differ in its last bits.
@@ -263,7 +265,7 @@ def _describe(run: Run, dataset: Dataset, stage: Path, parity: ParityRow, judged
         calibration=judged.calibration,
         rejection=judged.rejection,
         conformal=judged.conformal,
-        parity=(parity,),
+        parity=(),
         metrics={"validation": headline(judged.figures)},
         lineage=_lineage(run, dataset),
         files={},

