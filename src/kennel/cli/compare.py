@@ -72,8 +72,9 @@ def run(args: argparse.Namespace) -> int:
     from kennel.bundle import read_bundle
     from kennel.compare import choose_photos, duel
     from kennel.compare.document import document, lines, margin_in_words
-    from kennel.compare.page import need_jinja, render
+    from kennel.compare.page import render
     from kennel.machine import hardware, usable_cores, versions
+    from kennel.page import need_jinja
     from kennel.registry.entry import MARGIN
     from kennel.writing import replacing, write_json
 

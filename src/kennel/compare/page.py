@@ -2,46 +2,15 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.resources import files
-from pathlib import Path
-from typing import Any
 
-from PIL import Image
-
-from kennel import look
+from kennel import page
 from kennel.compare.document import FIGURES, answer, in_words
 from kennel.compare.duel import Differing, Duel
-from kennel.decoding import open_photo
-from kennel.errors import PhotoError, need
 
-TEMPLATE = "page.html.j2"
+TEMPLATE = "compare/page.html.j2"
 MOST_PHOTOS = 60  # of a section; some 7 KB each
-HEIGHT, WIDEST = 150, 300  # pixels of a thumbnail
-QUALITY = 72
-DOUBTFUL_WORDS = "#8A5A12"  # look.DOUBTFUL is 3.4:1 on paper, too little for words
-
-LIGHT = {
-    "paper": look.PAPER,
-    "ink": look.INK,
-    "quiet": look.QUIET_INK,
-    "line": look.LINE,
-    "good": look.GOOD,
-    "doubtful": DOUBTFUL_WORDS,
-    "bad": look.BAD,
-}
-DARK = {
-    "paper": look.DARK_PAPER,
-    "ink": look.DARK_INK,
-    "quiet": look.mix(look.DARK_PAPER, look.DARK_INK, 0.65),
-    "line": look.mix(look.DARK_PAPER, look.DARK_INK, 0.16),
-    "good": look.mix(look.GOOD, look.DARK_INK, 0.4),
-    "doubtful": look.mix(look.DOUBTFUL, look.DARK_INK, 0.2),
-    "bad": look.mix(look.BAD, look.DARK_INK, 0.4),
-}
 TONES = {"better": "good", "worse": "bad", "not shown to differ": "doubtful"}
 
 
@@ -68,39 +37,27 @@ class Section:
     more: int
 
 
-def need_jinja() -> None:
-    """Raises:
-    MissingExtraError: the page cannot be made.
-    """
-    need("jinja2", extra="train")
-
-
 def render(fought: Duel, *, margin: str) -> str:
     """The page. Names of files and labels are data there, whatever they hold.
 
     Args:
         margin: what is said of "not worse", in words.
+    Raises:
+        MissingExtraError: the page cannot be made.
     """
-    jinja2 = need("jinja2", extra="train")
-    environment = jinja2.Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    return page.render(
+        TEMPLATE,
+        {
+            "fought": fought,
+            "test": fought.comparison.test,
+            "subject": fought.subject,
+            "verdict": in_words(fought),
+            "margin": margin,
+            "tone": TONES[fought.comparison.verdict],
+            "figures": [(title, fought.comparison.figures[of]) for of, title in FIGURES.items()],
+            "sections": _sections(fought),
+        },
     )
-    text = files("kennel.compare").joinpath(TEMPLATE).read_text(encoding="utf-8")
-    values: dict[str, Any] = {
-        "fought": fought,
-        "test": fought.comparison.test,
-        "subject": fought.subject,
-        "verdict": in_words(fought),
-        "margin": margin,
-        "tone": TONES[fought.comparison.verdict],
-        "figures": [(title, fought.comparison.figures[name]) for name, title in FIGURES.items()],
-        "sections": _sections(fought),
-        "light": LIGHT,
-        "dark": DARK,
-        "height": HEIGHT,
-    }
-    page: str = environment.from_string(text).render(values)
-    return page
 
 
 def _sections(fought: Duel) -> list[Section]:
@@ -124,22 +81,7 @@ def _shown(fought: Duel, each: Differing) -> Shown:
     return Shown(
         each.path,
         each.truth,
-        _thumbnail(fought.subject.dataset.photos_dir / each.path),
+        page.thumbnail((fought.subject.dataset.photos_dir / each.path).read_bytes),
         (answer(each.first), right[0]),
         (answer(each.second), right[1]),
     )
-
-
-def _thumbnail(path: Path) -> str:
-    """A data URI, "" where the file went away since it was looked at."""
-    try:
-        image = open_photo(path.read_bytes(), at_least=HEIGHT)
-    except (OSError, PhotoError):
-        return ""
-    scale = min(HEIGHT / image.height, WIDEST / image.width)
-    if scale < 1:
-        size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
-        image = image.resize(size, Image.Resampling.BICUBIC, reducing_gap=3.0)
-    file = io.BytesIO()
-    image.save(file, "JPEG", quality=QUALITY, optimize=True)
-    return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode("ascii")
