@@ -208,7 +208,7 @@ def test_writing_onnx_leaves_the_network_as_it_was(tmp_path: Path) -> None:
     network = MambaOut(dims=[4], depths=[1]).build(["a", "b"]).network
     network.body.stem.eval()  # type: ignore[operator, union-attr]
     before = [module.training for module in network.modules()]
-    write_onnx(network, tmp_path / "model.onnx", size=32, output="features")
+    write_onnx(network, tmp_path / "model.onnx", size=32, outputs=("features",))
     assert [module.training for module in network.modules()] == before
     assert True in before
     assert False in before

@@ -130,7 +130,7 @@ def test_onnx_takes_any_number_of_photos_and_names_no_path_of_this_machine(
 
     network = MambaOut(dims=[4, 8], depths=[1, 1]).build(LABELS).network.eval()
     path = tmp_path / "model.onnx"
-    write_onnx(network, path, size=32, output="logits", metadata={"a": "b"})
+    write_onnx(network, path, size=32, outputs=("logits",), metadata={"a": "b"})
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     assert session.get_modelmeta().custom_metadata_map == {"a": "b"}
     for n in (1, 5):
