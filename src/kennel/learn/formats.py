@@ -1,7 +1,8 @@
 """The formats beside ONNX: each as it is written, and every format as a stranger would open it.
 
 What a format says of labels and preprocessing is read back from its own files, never from memory.
-Opening torch's formats unpickles: only files that were written in the same run are opened here.
+Opening torch's formats unpickles: only files that were written in the same run are opened here, and
+only once their sha256 was seen to match.
 
 N photos, K labels, H x W pixels.
 """
@@ -87,8 +88,9 @@ def write_safetensors(model: Model, bundle: Bundle) -> None:
 
 def open_safetensors(bundle: Bundle) -> Opened:
     """The folder as timm loads it. Mean, std, size and crop are those that timm reads."""
-    config = json.loads((bundle.path / FILES["safetensors"][1]).read_text(encoding="utf-8"))
-    network: Any = timm.create_model(f"local-dir:{bundle.path}", pretrained=True).eval()
+    weights, config_json = (bundle.file(name) for name in FILES["safetensors"])
+    config = json.loads(config_json.read_text(encoding="utf-8"))
+    network: Any = timm.create_model(f"local-dir:{weights.parent}", pretrained=True).eval()
     said = network.pretrained_cfg
     own: Preprocess = build(Preprocess, config["kennel"]["preprocess"], at="preprocess.")
     resize: Any = {mode: rule for rule, mode in CROP_MODES.items()}[said["crop_mode"]]
@@ -122,7 +124,7 @@ def open_torchscript(bundle: Bundle) -> Opened:
     """The traced network that was just written."""
     extra: dict[str, Any] = dict.fromkeys(_extra_files(bundle), "")
     with quiet():
-        module = _JIT.load(str(bundle.path / FILES["torchscript"][0]), _extra_files=extra)
+        module = _JIT.load(str(bundle.file(FILES["torchscript"][0])), _extra_files=extra)
     return _with_extra(extra, module.eval())
 
 
@@ -143,7 +145,7 @@ def open_pt2(bundle: Bundle) -> Opened:
     """The exported program that was just written."""
     extra: dict[str, Any] = dict.fromkeys(_extra_files(bundle), "")
     with quiet():
-        program = torch.export.load(bundle.path / FILES["pt2"][0], extra_files=extra)
+        program = torch.export.load(bundle.file(FILES["pt2"][0]), extra_files=extra)
     return _with_extra(extra, program.module())
 
 
@@ -168,7 +170,7 @@ def open_onnx(bundle: Bundle) -> Opened:
 
 def open_int8(bundle: Bundle) -> Opened:
     """The 8-bit ONNX file, by what stands in it."""
-    return _by_metadata(bundle.path / FILES["int8"][0])
+    return _by_metadata(bundle.file(FILES["int8"][0]))
 
 
 # By name; ONNX is written by kennel.learn.onnx and int8 by kennel.learn.int8, which may decline.
