@@ -11,12 +11,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from kennel.bundle import ParityPhotos, ParityRow, Preprocess
 from kennel.dataset import Dataset
@@ -29,7 +31,7 @@ from kennel.metrics import softmax
 
 PHOTOS = 200
 SEED = 0
-BATCH = 16
+BATCH = 4  # on one thread EfficientNet-Lite0 takes 32 ms a photo, and 43 in batches of 16
 # Largest difference of a probability. Other kernels in float32 stay under 1e-5. Eight bits move
 # doubtful answers further; what that may cost is measured on validation, by kennel.learn.int8.
 TOLERANCES = {"int8": 0.25}
@@ -144,22 +146,26 @@ def compare(
     }
     counts: Counter[str] = Counter()
     files = iter(files)
-    with ThreadPoolExecutor(usable_cores(), thread_name_prefix="kennel-photo") as readers:
+    doors = [
+        Opened(trained.labels, preprocess, lambda batch: trained.outputs(batch).logits),
+        *opened.values(),
+    ]
+    with _one_thread_each(), ThreadPoolExecutor(usable_cores()) as workers:
         while chunk := list(islice(files, min(BATCH, PHOTOS - counts.total()))):
-            seen = _read(readers, [path for _, path in chunk], preprocess)
+            seen = _read(workers, [path for _, path in chunk], preprocess)
             chunk = [found for found, photo in zip(chunk, seen, strict=True) if photo is not None]
             if not chunk:
                 continue
             batches = {preprocess: np.stack([photo for photo in seen if photo is not None])}
-            ours = softmax(trained.outputs(batches[preprocess]).logits / temperature)
-            for name, each in opened.items():
-                if each.preprocess not in batches:
-                    again = _read(readers, [path for _, path in chunk], each.preprocess)
-                    batches[each.preprocess] = np.stack([p for p in again if p is not None])
-                theirs = softmax(each.logits(batches[each.preprocess]) / temperature)
-                for (kind, path), own, other in zip(chunk, ours, theirs, strict=True):
+            for own in {door.preprocess for door in doors} - set(batches):
+                again = _read(workers, [path for _, path in chunk], own)
+                batches[own] = np.stack([photo for photo in again if photo is not None])
+            logits = [workers.submit(door.logits, batches[door.preprocess]) for door in doors]
+            ours, *others = (softmax(each.result() / temperature) for each in logits)
+            for comparison, theirs in zip(comparisons.values(), others, strict=True):
+                for (kind, path), our, their in zip(chunk, ours, theirs, strict=True):
                     said = f"{path.name} (drawn)" if kind == "awkward" else str(path)
-                    comparisons[name].add(said, own, other)
+                    comparison.add(said, our, their)
             for kind, path in chunk:
                 counts[kind] += 1
                 if on_photo is not None:
@@ -172,8 +178,21 @@ def compare(
     )
 
 
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """The trained network and the formats answer side by side, each on a thread of its own: threads
+    that share a layer wait for each other, minutes where others work on the machine too.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
 def _read(
-    readers: ThreadPoolExecutor, paths: list[Path], preprocess: Preprocess
+    workers: ThreadPoolExecutor, paths: list[Path], preprocess: Preprocess
 ) -> list[npt.NDArray[np.float32] | None]:
     """Float32[3, H, W] of each file; None where it cannot be read."""
 
@@ -183,4 +202,4 @@ def _read(
         except PhotoError:
             return None
 
-    return list(readers.map(read, paths))
+    return list(workers.map(read, paths))
