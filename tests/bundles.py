@@ -61,6 +61,8 @@ def tiny_bundle(
     metrics: dict[str, SplitFigures] | None = None,
     dataset_csv: str = "data/dataset.csv",
     dataset_id: str = "d" * 64,
+    bundle_id: str = "tiny-0a1b2c3d",
+    gains: tuple[float, float, float] = (1.0, 1.0, 1.0),
     features: bool = True,
 ) -> Bundle:
     """Writes a bundle into `folder`: features are mean red, green and blue in 0..1, logits SCALE
@@ -68,17 +70,19 @@ def tiny_bundle(
 
     Args:
         labels: three names, of red, green and blue.
+        gains: by which the logits are multiplied besides: what it takes for red, green and blue.
         features: whether the model gives them.
     """
     folder.mkdir(parents=True, exist_ok=True)
     metadata = {"labels": json.dumps(list(labels)), "preprocess": json.dumps(asdict(PREPROCESS))}
-    (folder / MODEL_ONNX).write_bytes(mean_colour_onnx(metadata, features=features))
+    model = mean_colour_onnx(metadata, gains=gains, features=features)
+    (folder / MODEL_ONNX).write_bytes(model)
     names = [MODEL_ONNX]
     if rejection is not None and rejection.bank is not None:
         (folder / rejection.bank.file).write_bytes(BANK.tobytes())
         names.append(rejection.bank.file)
     bundle = Bundle(
-        bundle_id="tiny-0a1b2c3d",
+        bundle_id=bundle_id,
         labels=tuple(labels),
         preprocess=PREPROCESS,
         input=Tensor(name="image", dtype="float32", shape=("batch", 3, SIDE, SIDE)),
@@ -110,7 +114,12 @@ def tiny_bundle(
     return bundle
 
 
-def mean_colour_onnx(metadata: dict[str, str] | None = None, *, features: bool = True) -> bytes:
+def mean_colour_onnx(
+    metadata: dict[str, str] | None = None,
+    *,
+    gains: tuple[float, float, float] = (1.0, 1.0, 1.0),
+    features: bool = True,
+) -> bytes:
     """image Float32["batch", 3, 8, 8] -> logits and features Float32["batch", 3], as ONNX."""
     graph = helper.make_graph(
         [
@@ -124,7 +133,7 @@ def mean_colour_onnx(metadata: dict[str, str] | None = None, *, features: bool =
             helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", 3])
             for name in ("logits", "features")[: 1 + features]
         ],
-        [numpy_helper.from_array(SCALE * np.eye(3, dtype=np.float32), "weight")],
+        [numpy_helper.from_array(SCALE * np.diag(np.float32(gains)), "weight")],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
     helper.set_model_props(model, metadata or {})

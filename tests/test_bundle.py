@@ -93,25 +93,18 @@ def test_the_document_keeps_no_path_of_the_machine_it_was_written_on(bundle: Bun
     assert str(bundle.path) not in text
 
 
-def test_a_flipped_byte_anywhere_in_the_document_is_refused_or_changes_nothing(
-    bundle: Bundle,
-) -> None:
+def test_a_flipped_byte_anywhere_in_the_document_is_refused(bundle: Bundle) -> None:
     document = bundle.path / BUNDLE_JSON
     sound = document.read_bytes()
-    refused = 0
     with document.open("r+b", buffering=0) as file:
         for position, byte in enumerate(sound):
             other = byte + 1 if 0x20 < byte < 0x7E else ord("0")
             file.seek(position)
             file.write(bytes([other]))
-            try:
-                assert read_bundle(bundle.path) == bundle, f"byte {position} went by"
-            except BundleError:
-                refused += 1
+            with pytest.raises(BundleError):
+                read_bundle(bundle.path)
             file.seek(position)
             file.write(bytes([byte]))
-    # What may go by is a line break behind a number that became its last digit: 0.0 and 0.00.
-    assert len(sound) - 10 <= refused < len(sound)
     assert read_bundle(bundle.path) == bundle
 
 
@@ -131,10 +124,10 @@ def test_a_document_that_was_cut_off_is_refused(bundle: Bundle, kept: int) -> No
     assert str(document) in message_of(bundle)
 
 
-def test_other_blanks_in_the_document_are_no_damage(bundle: Bundle) -> None:
+def test_a_document_that_was_written_by_other_means_is_refused(bundle: Bundle) -> None:
     document = bundle.path / BUNDLE_JSON
     document.write_text(json.dumps(json.loads(document.read_text(encoding="utf-8")), indent=7))
-    assert read_bundle(bundle.path) == bundle
+    assert "the way it is written" in message_of(bundle)
 
 
 def test_a_changed_value_of_the_right_kind_is_refused(bundle: Bundle) -> None:
@@ -145,21 +138,21 @@ def test_a_changed_value_of_the_right_kind_is_refused(bundle: Bundle) -> None:
 def test_a_changed_model_is_refused_before_it_is_parsed(
     bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    parsed: list[str] = []
+    parsed: list[bytes] = []
 
     class Session:
-        def __init__(self, model: str, *_: Any, **__: Any) -> None:
+        def __init__(self, model: bytes, *_: Any, **__: Any) -> None:
             parsed.append(model)
             raise RuntimeError("parsed")
 
     monkeypatch.setattr(infer.ort, "InferenceSession", Session)
     with pytest.raises(BundleError, match="parsed"):
         infer.OnnxClassifier(bundle)
-    assert parsed == [str(bundle.path / MODEL_ONNX)]  # the sentinel works
-    parsed.clear()
-
     model = bundle.path / MODEL_ONNX
     sound = model.read_bytes()
+    assert parsed == [sound]  # the sentinel works
+    parsed.clear()
+
     for position in (0, 1, len(sound) // 3, len(sound) // 2, len(sound) - 1):
         damaged = bytearray(sound)
         damaged[position] ^= 1

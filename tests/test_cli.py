@@ -419,9 +419,53 @@ def test_evaluate_measures_every_split_and_notes_it_in_the_bundle(
     assert json.loads((bundle.path / "report" / "report.json").read_text()) == report
     assert sum(split["n"] for split in report["splits"].values()) == 12
     assert {split["top1"] for split in report["splits"].values()} == {1.0}
+    assert report["robustness"]["n"] == report["splits"]["test"]["n"]
+    assert [group["name"] for group in report["strangers"]["groups"]] == [
+        "noise",
+        "screenshots",
+        "line drawings",
+    ]
+    assert [each["by"] for each in report["slices"]] == ["size", "brightness", "sharpness"]
+    assert (bundle.path / "report" / "index.html").is_file()
     assert outcome(["show", str(bundle.path)], capsys)[1].count("top1 1.000") == len(
         report["splits"]
     )
+
+
+def test_evaluate_refuses_a_folder_of_strangers_that_is_none_before_it_measures(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    csv = tmp_path / "dataset.csv"
+    assert outcome(["index", str(photos), "--to", str(csv)], capsys)[0] == 0
+    bundle = tiny_bundle(tmp_path / "tiny")
+    words = ["evaluate", str(bundle.path), "--data", str(csv), "--strangers", str(tmp_path / "no")]
+    code, out, err = outcome(words, capsys)
+    assert (code, out) == (1, "")
+    assert "no, where strangers should be, is not a folder" in err
+    assert "answered" not in err
+
+
+@pytest.mark.slow
+def test_evaluate_measures_strangers_and_says_how_many_are_refused(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    csv, strangers = tmp_path / "dataset.csv", tmp_path / "greys"
+    assert outcome(["index", str(photos), "--to", str(csv)], capsys)[0] == 0
+    strangers.mkdir()
+    for level in (0, 60):
+        Image.new("RGB", (30, 30), (level, level, level)).save(strangers / f"{level}.png")
+    bundle = tiny_bundle(tmp_path / "tiny")
+    words = ["evaluate", str(bundle.path), "--data", str(csv), "--no-robustness"]
+    code, out, err = outcome([*words, "--strangers", str(strangers)], capsys)
+    assert code == 0
+    assert "2 strangers of" in err
+    [row] = [line for line in out.splitlines() if line.startswith("greys")]
+    assert row.split()[1:3] == ["2", "1.000"]
+    [folder] = bundle.path.glob("report-*")
+    report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+    assert report["robustness"] is None
+    assert report["own_photos"] is False
+    assert report["command"].endswith(f"--strangers {strangers} --no-robustness")
 
 
 # completion

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from bundles import CALIBRATION, LABELS, PREPROCESS, REJECTION, SCALE, SIDE, by_bank, tiny_bundle
 from PIL import Image
@@ -147,8 +148,14 @@ def test_answers_name_the_labels_among_which_the_truth_is(bundle: Bundle) -> Non
     assert answer(np.array([8.0, 6.0, 0.0], np.float32), sure).among == ("red", "green")
     assert answer(np.array([0.0, 0.0, 99.0], np.float32), sure).among == ("blue",)
     flat = replace(sure, conformal=replace(promise, threshold=0.9))
-    assert answer(np.array([0.0, 0.1, 0.0], np.float32), flat).among == ("green",)
-    assert answer(np.zeros(3, np.float32), bundle).among is None
+    assert answer(np.array([9.0, 9.1, 9.0], np.float32), flat).among == ("green",)
+    assert answer(np.full(3, 9, np.float32), bundle).among is None
+
+
+def test_what_is_not_known_is_promised_nothing(bundle: Bundle) -> None:
+    sure = replace(bundle, conformal=Conformal(0.9, 0.2, split="validation", n=30))
+    said = answer(np.zeros(3, np.float32), sure)
+    assert (said.known, said.among) == (False, None)
 
 
 @pytest.mark.parametrize(
@@ -204,10 +211,12 @@ def test_labels_and_preprocessing_can_be_read_from_the_onnx_file(bundle: Bundle)
 
 
 def test_a_model_that_onnxruntime_cannot_load_is_named(bundle: Bundle) -> None:
-    # With the right checksum: an honest file of a kind that this onnxruntime does not read.
-    model = bundle.path / MODEL_ONNX
-    model.write_bytes(b"not protobuf")
-    files = {MODEL_ONNX: FileEntry(sha256=file_sha256(model), bytes=12)}
+    # With the right checksum: an honest file with an operator that this onnxruntime does not know.
+    path = bundle.path / MODEL_ONNX
+    model = onnx.load(path)
+    model.graph.node[0].op_type = "OfTomorrow"
+    path.write_bytes(model.SerializeToString())
+    files = {MODEL_ONNX: FileEntry(sha256=file_sha256(path), bytes=path.stat().st_size)}
     write_bundle(replace(bundle, files=files))
     with pytest.raises(BundleError, match=r"model\.onnx cannot be loaded by onnxruntime") as said:
         OnnxClassifier(read_bundle(bundle.path))

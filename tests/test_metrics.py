@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 
 import numpy as np
@@ -17,7 +16,14 @@ from kennel.calibration import (
     prediction_sets,
     refusal_threshold,
 )
-from kennel.metrics import Figures, measure, paired_test, softmax, wilson
+from kennel.metrics import (
+    Figures,
+    LabelFigures,
+    calibration_error,
+    measure,
+    softmax,
+    wilson,
+)
 
 # Five photos of labels 0, 0, 1, 2, 2, of which the second is taken for 1 and the last for 0.
 TRUTH = np.array([0, 0, 1, 2, 2])
@@ -89,18 +95,21 @@ class TestWilson:
 
 
 class TestMeasure:
-    def test_top1_and_top3_are_shares_with_wilson_intervals(self, figures: Figures) -> None:
-        assert (figures.n, figures.top1, figures.top3) == (5, 3 / 5, 1.0)
+    def test_top1_and_topk_are_shares_with_wilson_intervals(self, figures: Figures) -> None:
+        assert (figures.n, figures.top1, figures.k, figures.topk) == (5, 3 / 5, 2, 4 / 5)
         assert figures.top1_interval == wilson(3, 5)
-        assert figures.top3_interval == wilson(5, 5)
+        assert figures.topk_interval == wilson(4, 5)
 
-    def test_top3_counts_the_three_highest_of_four(self) -> None:
-        logits = np.array([[4.0, 3.0, 2.0, 1.0]] * 4)
-        assert measure(logits, np.arange(4)).top3 == 3 / 4
+    @pytest.mark.parametrize(
+        ("labels", "k"), [(1, 1), (2, 1), (3, 2), (4, 3), (50, 3), (51, 5), (120, 5)]
+    )
+    def test_topk_counts_the_k_highest_and_never_all(self, labels: int, k: int) -> None:
+        figures = measure(np.tile(-np.arange(labels, dtype=float), (labels, 1)), np.arange(labels))
+        assert (figures.k, figures.topk) == (k, k / labels)
 
     def test_of_equal_logits_the_first_label_is_the_answer(self) -> None:
         figures = measure(np.zeros((4, 4)), np.arange(4))
-        assert (figures.top1, figures.top3) == (1 / 4, 3 / 4)
+        assert (figures.top1, figures.topk) == (1 / 4, 3 / 4)
         assert figures.confusion[:, 0].tolist() == [1, 1, 1, 1]
 
     def test_confusion_has_truth_in_rows_and_answers_in_columns(self, figures: Figures) -> None:
@@ -113,6 +122,11 @@ class TestMeasure:
         assert [f.f1 for f in figures.per_label] == pytest.approx([1 / 2, 2 / 3, 2 / 3])
         assert [f.support for f in figures.per_label] == [2, 1, 2]
         assert figures.per_label[0].recall_interval == wilson(1, 2)
+        assert figures.per_label[2].precision_interval == wilson(1, 1)
+        for label in figures.per_label:
+            assert label.f1 is not None
+            assert label.f1_interval is not None
+            assert label.f1_interval[0] <= label.f1 <= label.f1_interval[1]
 
     def test_macro_f1_log_loss_brier_and_ece_are_those_worked_out_by_hand(
         self, figures: Figures
@@ -133,9 +147,51 @@ class TestMeasure:
         wide = np.hstack([np.log(PROBABILITIES), np.full((5, 4), -30.0)])
         figures = measure(wide, TRUTH)
         assert figures.macro_f1 == pytest.approx((1 / 2 + 2 / 3 + 2 / 3) / 3)
-        absent = figures.per_label[5]
-        assert (absent.precision, absent.recall, absent.f1, absent.support) == (0, 0, 0, 0)
-        assert absent.recall_interval == (0, 1)
+
+    def test_a_label_without_photos_is_unknown_and_not_0(self) -> None:
+        wide = np.hstack([np.log(PROBABILITIES), np.array([[9.0]] * 2 + [[-9.0]] * 3)])
+        absent = measure(wide, TRUTH).per_label[3]  # answered twice, true never
+        assert absent == LabelFigures(None, None, None, None, None, None, support=0)
+
+    def test_a_label_that_is_never_answered_has_no_precision_and_f1_0(self) -> None:
+        missed = measure(np.array([[1.0, 0.0], [1.0, 0.0]]), np.array([0, 1])).per_label[1]
+        assert (missed.precision, missed.precision_interval) == (None, None)
+        assert (missed.recall, missed.recall_interval) == (0, wilson(0, 1))
+        assert (missed.f1, missed.support) == (0, 1)
+
+    def test_a_split_with_one_label_only_is_measured(self) -> None:
+        figures = measure(np.array([[2.0, 0.0], [2.0, 0.0]]), np.array([0, 0]))
+        assert (figures.top1, figures.macro_f1) == (1, 1)
+        assert figures.per_label[0].f1 == 1
+        assert figures.per_label[1].recall is None
+
+    def test_a_model_that_is_always_wrong_is_measured(self) -> None:
+        figures = measure(np.array([[9.0, 0.0, 0.0]] * 4), np.array([1, 2, 1, 2]))
+        assert (figures.top1, figures.top1_interval) == (0, wilson(0, 4))
+        assert (figures.macro_f1, figures.macro_f1_interval) == (0, wilson(0, 4))
+        assert [label.recall for label in figures.per_label] == [None, 0, 0]
+        assert figures.ece > 0.99
+
+    def test_f1_interval_of_a_label_agrees_with_one_written_plainly(self) -> None:
+        logits, truth = drawn(80, 3, seed=6)
+        answers = logits.argmax(axis=1)
+        rng = np.random.default_rng(1)
+        draws = []
+        for _ in range(2000):
+            index = rng.integers(0, 80, 80)
+            t, a = truth[index] == 1, answers[index] == 1
+            draws.append(2 * np.sum(t & a) / (t.sum() + a.sum()))
+        expected = np.quantile(draws, [0.025, 0.975])
+        found = measure(logits, truth, resamples=2000).per_label[1].f1_interval
+        assert found == pytest.approx(expected, abs=0.03)
+
+    def test_calibration_error_by_itself_is_the_one_among_the_figures(self) -> None:
+        logits, truth = drawn(300, 4)
+        figures = measure(logits, truth)
+        sure, right = softmax(logits).max(axis=1), logits.argmax(axis=1) == truth
+        error, interval = calibration_error(sure, right)
+        assert error == pytest.approx(figures.ece)
+        assert interval == pytest.approx(figures.ece_interval)
 
     def test_label_answered_but_never_true_counts_0_in_macro_f1(self) -> None:
         assert measure(
@@ -156,11 +212,11 @@ class TestMeasure:
         figures = measure(logits, truth, resamples=20)
         assert figures.confusion.sum() == len(truth)
         assert np.trace(figures.confusion) == round(figures.top1 * len(truth))
-        assert figures.top1 <= figures.top3 <= 1
+        assert figures.top1 <= figures.topk <= 1
         assert math.isfinite(figures.log_loss)
         assert figures.log_loss >= 0
         assert -1e-12 <= figures.brier <= 2 + 1e-12
-        for name in ("top1", "top3", "macro_f1", "log_loss", "ece", "brier"):
+        for name in ("top1", "topk", "macro_f1", "log_loss", "ece", "brier"):
             low, high = getattr(figures, f"{name}_interval")
             assert low <= getattr(figures, name) <= high
 
@@ -306,67 +362,14 @@ class TestRefusal:
             refusal_threshold(np.array(scores), rate)
 
 
-class TestPaired:
-    @staticmethod
-    def table(both: int, only_a: int, only_b: int, neither: int) -> tuple[np.ndarray, np.ndarray]:
-        a = np.repeat([True, True, False, False], [both, only_a, only_b, neither])
-        b = np.repeat([True, False, True, False], [both, only_a, only_b, neither])
-        return a, b
-
-    @pytest.mark.parametrize(
-        ("counts", "difference", "interval"),
-        # M. W. Fagerland, S. Lydersen and P. Laake, Statistics in Medicine 33:2850-2875, 2014
-        # (signs turned: theirs is first minus second); R. G. Newcombe, ibid. 17:2635-2650, 1998.
-        [
-            ((59, 6, 16, 80), 0.0621, (0.0046, 0.1186)),
-            ((36, 2, 12, 0), 0.2000, (0.0569, 0.3404)),
-        ],
-    )
-    def test_difference_and_interval_are_the_published_ones(
-        self, counts: tuple[int, int, int, int], difference: float, interval: tuple[float, float]
-    ) -> None:
-        result = paired_test(*self.table(*counts))
-        assert result.difference == pytest.approx(difference, abs=5e-5)
-        assert result.difference_interval == pytest.approx(interval, abs=5e-5)
-
-    @pytest.mark.parametrize(
-        ("only_a", "only_b"), list(itertools.product((0, 1, 5, 12), (0, 2, 9)))
-    )
-    def test_p_is_twice_the_binomial_tail(self, only_a: int, only_b: int) -> None:
-        n, fewer = only_a + only_b, min(only_a, only_b)
-        expected = min(1.0, 2 * sum(math.comb(n, i) for i in range(fewer + 1)) / 2**n)
-        result = paired_test(*self.table(3, only_a, only_b, 4))
-        assert (result.n, result.only_a, result.only_b) == (n + 7, only_a, only_b)
-        assert result.p == pytest.approx(expected, rel=1e-12)
-
-    def test_p_holds_for_a_million_discordant_photos(self) -> None:
-        result = paired_test(*self.table(0, 499_000, 501_000, 0))
-        z = (2000 - 1) / 1000  # normal theory with continuity correction
-        assert result.p == pytest.approx(math.erfc(z / math.sqrt(2)), rel=1e-3)
-
-    def test_classifiers_that_agree_everywhere_do_not_differ(self) -> None:
-        right = np.array([True, False, True, True])
-        result = paired_test(right, right)
-        assert (result.p, result.difference) == (1.0, 0.0)
-        assert result.difference_interval[0] <= 0 <= result.difference_interval[1]
-
-    @given(st.tuples(*[st.integers(0, 40)] * 4).filter(any))
-    def test_interval_holds_the_difference_and_turns_with_the_order(
-        self, counts: tuple[int, int, int, int]
-    ) -> None:
-        a, b = self.table(*counts)
-        forward, backward = paired_test(a, b), paired_test(b, a)
-        low, high = forward.difference_interval
-        assert -1 <= low <= forward.difference <= high <= 1
-        assert backward.difference_interval == pytest.approx((-high, -low))
-        assert backward.p == forward.p
-
-    @pytest.mark.parametrize(
-        ("a", "b"), [([], []), ([True], [True, False]), ([1, 0], [1, 1]), ([[True]], [[True]])]
-    )
-    def test_what_is_not_paired_is_refused(self, a: list[object], b: list[object]) -> None:
-        with pytest.raises(ValueError, match="both must be"):
-            paired_test(np.array(a), np.array(b))
+def test_a_perfect_figure_is_no_more_certain_than_its_photos() -> None:
+    truth = np.repeat(np.arange(3), 12)
+    figures = measure(10.0 * np.eye(3)[truth], truth)
+    assert figures.macro_f1 == 1.0
+    assert figures.macro_f1_interval == wilson(36, 36)
+    assert figures.per_label[0].f1_interval == wilson(12, 12)
+    wrong = measure(10.0 * np.eye(3)[(truth + 1) % 3], truth)
+    assert (wrong.macro_f1, wrong.macro_f1_interval) == (0.0, wilson(0, 36))
 
 
 class TestConformal:

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
-from kennel.separation import auroc, fpr95
+from kennel.intervals import wilson
+from kennel.separation import auroc, fpr95, separate
 
 SCORES = st.lists(st.integers(-5, 5).map(float), min_size=1, max_size=40)
 
@@ -43,3 +44,9 @@ def test_what_cannot_be_compared_is_refused(
     for figure in (auroc, fpr95):
         with pytest.raises(ValueError, match=said):
             figure(np.array(known), np.array(strangers))
+
+
+def test_a_score_that_tells_all_apart_is_no_more_certain_than_its_photos() -> None:
+    found = separate(np.full(40, 2.0), np.zeros(25), 1.0)
+    assert (found.auroc, found.auroc_interval) == (1.0, wilson(25, 25))
+    assert (found.fpr95, found.fpr95_interval) == (0.0, wilson(0, 25))

@@ -69,7 +69,7 @@ def test_a_bundle_shows_its_pedigree(bundle: Bundle, capsys: pytest.CaptureFixtu
     assert facts["labels"] == "3: red, green, blue"
     assert facts["test"] == "top1 0.900 [0.769, 0.960], macro F1 0.880, n 40"
     assert facts["temperature"] == "2.000 on validation"
-    assert facts["not known"] == "energy under 5.000, refuses 5% of validation"
+    assert facts["not known"] == "energy under 5.000, set to refuse 5% of 30 validation photos"
     assert facts["parity"] == "onnx: 1.0e-07 on 30 photos, 0 other labels"
     assert facts["commit"] == bundle.lineage.git_commit
     assert "licence Apache-2.0" in facts["backbone"]

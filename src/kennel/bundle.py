@@ -1,282 +1,85 @@
 """The bundle: all that crosses from training to serving, and the contract both sides read it by.
 
 A bundle is a folder whose `bundle.json` names every other file with its sha256. Nothing in it is
-parsed before its checksum was seen to match. Standard library only, so that every room can know it.
+parsed before its checksum was seen to match, and what lies in the folder without being named is
+never opened. Standard library only, so that every room can know it.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from dataclasses import asdict, dataclass, field
+from io import BufferedReader
 from pathlib import Path
-from tempfile import NamedTemporaryFile
-from types import UnionType
-from typing import IO, Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any
 
 from kennel.errors import BundleError
+from kennel.schema import (
+    Backbone,
+    Bank,
+    Calibration,
+    Candidate,
+    Conformal,
+    FileEntry,
+    Lineage,
+    ParityPhotos,
+    ParityRow,
+    Preprocess,
+    Rejection,
+    RejectionMethod,
+    ResizeFilter,
+    ResizeRule,
+    SplitFigures,
+    Tensor,
+)
+from kennel.typed import build, quoted
+from kennel.untrusted import MOST_BYTES, MOST_BYTES_A_FILE, check_names, opened
+from kennel.writing import file_sha256, replacing, write_json, written
+
+__all__ = [
+    "BUNDLE_JSON",
+    "MODEL_ONNX",
+    "MODEL_SIG",
+    "SCHEMA_VERSION",
+    "Backbone",
+    "Bank",
+    "Bundle",
+    "Calibration",
+    "Candidate",
+    "Conformal",
+    "FileEntry",
+    "Lineage",
+    "ParityPhotos",
+    "ParityRow",
+    "Preprocess",
+    "Rejection",
+    "RejectionMethod",
+    "ResizeFilter",
+    "ResizeRule",
+    "SplitFigures",
+    "Tensor",
+    "build",
+    "file_sha256",
+    "parse_bundle",
+    "read_bundle",
+    "read_document",
+    "replacing",
+    "write_bundle",
+    "write_json",
+]
 
 SCHEMA_VERSION = 1
 BUNDLE_JSON = "bundle.json"
 MODEL_ONNX = "model.onnx"
-
-ResizeRule = Literal["crop", "letterbox", "squash"]
-ResizeFilter = Literal["bilinear", "bicubic", "lanczos"]
-
-
-@dataclass(frozen=True)
-class Preprocess:
-    """How a photo becomes the model's input: the whole specification that `kennel.images` carries
-    out.
-
-    Attributes:
-        size: height and width of the input, pixels.
-        mean: per channel R, G, B, in units of 0..1.
-        std: per channel, in units of 0..1, > 0.
-        resize: `crop` keeps the shape of the photo and cuts its edges; `letterbox` keeps all of it
-            between bars; `squash` bends it to a square.
-        filter: antialiased resampling filter.
-        crop: for `crop`, the share of the resized photo's short side that the centre crop keeps, 0
-            < crop <= 1.
-        fill: colour of letterbox bars and of what lies behind transparency, 0..255.
-        colour: mode of the input.
-        exif_transpose: whether the photo is turned upright by its EXIF orientation first.
-        dtype: of the input.
-        layout: of the input.
-    """
-
-    size: int
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-    resize: ResizeRule = "crop"
-    filter: ResizeFilter = "bicubic"
-    crop: float = 0.875
-    fill: tuple[int, int, int] = (128, 128, 128)
-    colour: Literal["RGB"] = "RGB"
-    exif_transpose: Literal[True] = True
-    dtype: Literal["float32"] = "float32"
-    layout: Literal["NCHW"] = "NCHW"
-
-    def __post_init__(self) -> None:
-        for name, value, known in (
-            ("resize", self.resize, get_args(ResizeRule)),
-            ("filter", self.filter, get_args(ResizeFilter)),
-        ):
-            if value not in known:
-                raise ValueError(f"{name} is {value!r}; known: {', '.join(known)}")
-        if not 1 <= self.size <= 4096:
-            raise ValueError(f"size is {self.size}; it must lie in 1..4096")
-        if not 0 < self.crop <= 1:
-            raise ValueError(f"crop is {self.crop}; it must lie in (0, 1]")
-        if not all(0 < value < math.inf for value in self.std):
-            raise ValueError(f"std is {self.std}; it must be positive")
-        if not all(math.isfinite(value) for value in self.mean):
-            raise ValueError(f"mean is {self.mean}; it must be finite")
-
-
-@dataclass(frozen=True)
-class Tensor:
-    """One input or output of the model: `shape` uses names for what may vary, such as "batch"."""
-
-    name: str
-    dtype: str
-    shape: tuple[str | int, ...]
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """Temperature that divides the logits before the softmax, fitted on `n` photos of `split`."""
-
-    method: Literal["temperature"]
-    temperature: float
-    split: str
-    n: int
-
-    def __post_init__(self) -> None:
-        if not 0 < self.temperature < math.inf:
-            raise ValueError(f"temperature is {self.temperature}; it must be positive")
-
-
-RejectionMethod = Literal["energy", "max_logit", "knn", "knn_energy"]
-
-
-@dataclass(frozen=True)
-class Bank:
-    """Features of training photos that a photo is held against: `file` is Int8[rows, features],
-    row by row, each row a direction (its length means nothing).
-    """
-
-    file: str
-    rows: int
-    features: int
-
-    def __post_init__(self) -> None:
-        if self.rows < 1 or self.features < 1:
-            raise ValueError(f"the bank {self.file} is {self.rows} x {self.features}")
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A method and its AUROC on validation photos of labels that were left out, see
-    `kennel.rejection`.
-    """
-
-    method: RejectionMethod
-    auroc: float
-
-
-@dataclass(frozen=True)
-class Rejection:
-    """When the answer is "not one I know": where the score is under `threshold`.
-
-    Attributes:
-        method: how the score is made, see `kennel.rejection`.
-        false_refusal_rate: the share of photos of known labels that the threshold was set to
-            refuse, on `n` photos of `split`.
-        bank: for methods with knn, which compare with the nearest `neighbours` of it.
-        scales: for knn_energy, mean and standard deviation of knn and of energy.
-        candidates: what the method was chosen among; none where there were too few labels.
-    """
-
-    method: RejectionMethod
-    threshold: float
-    false_refusal_rate: float
-    split: str
-    n: int
-    bank: Bank | None = None
-    neighbours: int = 0
-    scales: tuple[tuple[float, float], tuple[float, float]] | None = None
-    candidates: tuple[Candidate, ...] = ()
-
-    def __post_init__(self) -> None:
-        if self.method in ("knn", "knn_energy"):
-            if self.bank is None:
-                raise ValueError(f"rejection by {self.method} names no bank")
-            if not 1 <= self.neighbours <= self.bank.rows:
-                raise ValueError(
-                    f"rejection.neighbours is {self.neighbours} of {self.bank.rows} rows"
-                )
-        if self.method == "knn_energy" and self.scales is None:
-            raise ValueError("rejection by knn_energy has no scales")
-        numbers = (self.threshold, *(value for pair in self.scales or () for value in pair))
-        if not all(math.isfinite(value) for value in numbers):
-            raise ValueError("rejection holds a number that is not finite")
-        if any(spread <= 0 for _, spread in self.scales or ()):
-            raise ValueError(f"rejection.scales is {self.scales}; spreads must be positive")
-
-    def in_words(self) -> str:
-        """One line: by what, from where on, set for which rate, and how it was chosen."""
-        own = next((c.auroc for c in self.candidates if c.method == self.method), None)
-        chosen = "" if own is None else f"; AUROC {own:.3f} on labels left out"
-        return (
-            f"{self.method} under {self.threshold:.3f}, set to refuse {self.false_refusal_rate:.0%}"
-            f" of {self.n} {self.split} photos{chosen}"
-        )
-
-
-@dataclass(frozen=True)
-class Conformal:
-    """Which labels an answer names so that the truth is among them at `coverage`, on photos like
-    the `n` of `split`: all whose probability is at least `threshold`, and always the first.
-    """
-
-    coverage: float
-    threshold: float
-    split: str
-    n: int
-
-    def __post_init__(self) -> None:
-        if not (0 < self.coverage < 1 and 0 <= self.threshold <= 1):
-            raise ValueError(
-                f"conformal has coverage {self.coverage} and threshold {self.threshold}"
-            )
-
-    def in_words(self) -> str:
-        """One line: how often the truth is among the labels named, and from which photos."""
-        return (
-            f"the truth is among the labels named {self.coverage:.0%} of the time (probability "
-            f"{self.threshold:.3f} or more; {self.n} {self.split} photos)"
-        )
-
-
-@dataclass(frozen=True)
-class ParityRow:
-    """One exported format beside the trained model, on `photos` photo files, read as the format
-    itself says.
-
-    `max_abs_diff` is of probabilities as the doors show them, with the temperature;
-    `label_flips` are photos of which the trained model was surer than `tolerance`.
-    """
-
-    format: str
-    photos: int
-    max_abs_diff: float
-    label_flips: int
-    tolerance: float
-
-
-@dataclass(frozen=True)
-class ParityPhotos:
-    """What the parity was measured on: photos of the two splits, chosen by `seed`, and drawn ones
-    that preprocessings get wrong. None of the test split.
-    """
-
-    seed: int
-    validation: int
-    train: int
-    awkward: int
-
-
-@dataclass(frozen=True)
-class SplitFigures:
-    """Headline figures of one split, each with its 95 % interval."""
-
-    n: int
-    top1: float
-    top1_interval: tuple[float, float]
-    macro_f1: float
-    macro_f1_interval: tuple[float, float]
-    log_loss: float
-    log_loss_interval: tuple[float, float]
-
-
-@dataclass(frozen=True)
-class Backbone:
-    """Where the network comes from. `weights` is "random" or names the file or package they were
-    read from.
-    """
-
-    name: str
-    weights: str
-    source: str
-    licence: str
-
-
-@dataclass(frozen=True)
-class Lineage:
-    """Everything needed to say how the model came to be."""
-
-    run_id: str
-    git_commit: str | None
-    dirty: bool | None
-    dataset_id: str
-    dataset_csv: str
-    config_sha256: str
-    seed: int
-    backbone: Backbone
-    versions: dict[str, str]
-    hardware: dict[str, str]
-    created_utc: str
-
-
-@dataclass(frozen=True)
-class FileEntry:
-    sha256: str
-    bytes: int
+MODEL_SIG = "model.sig"  # kennel sign writes it; see kennel.signing
+MOST_DOCUMENT_BYTES = 2 * 2**20  # of bundle.json: room for some ten thousand labels
+MOST_IN_A_DIMENSION = 2**31 - 1
+AGAIN = "copy the bundle again, or export again"
 
 
 @dataclass(frozen=True)
@@ -302,72 +105,136 @@ class Bundle:
     schema_version: int = SCHEMA_VERSION
     path: Path = field(default=Path(), compare=False)
 
-    def file(self, name: str) -> Path:
-        """Path of a file of the bundle, after its size and sha256 were seen to match.
+    def read(self, name: str) -> bytes:
+        """Bytes of a file of the bundle, once its size and sha256 were seen to match.
+
+        What parses the file gets these bytes: by its path it could be another file by then.
 
         Raises:
             BundleError: the bundle has no such file, or its bytes are not those that were exported.
         """
+        entry = self._entry(name)
+        with self._opened(name, entry) as file:
+            content = file.read(entry.bytes + 1)
+        self._compare(name, entry, hashlib.sha256(content).hexdigest())
+        return content
+
+    def file(self, name: str) -> Path:
+        """Path of a file of the bundle, after its size and sha256 were seen to match.
+
+        Raises:
+            BundleError: as by `read`.
+        """
+        entry = self._entry(name)
+        with self._opened(name, entry) as file:
+            self._compare(name, entry, hashlib.file_digest(file, "sha256").hexdigest())
+        return self.path / name
+
+    def unlisted(self) -> list[str]:
+        """Names of what lies in the folder besides, which nobody verified: it is never opened."""
+        own = {BUNDLE_JSON, MODEL_SIG, *(name.partition("/")[0] for name in self.files)}
+        return sorted(each.name for each in self.path.iterdir() if each.name not in own)
+
+    def _entry(self, name: str) -> FileEntry:
         entry = self.files.get(name)
         if entry is None:
             raise BundleError(
                 f"{self.path} has no {name}; it holds {', '.join(sorted(self.files))}.",
                 fix=f"export it again with that format: kennel export runs/{self.lineage.run_id}",
             )
-        path = self.path / name
-        if not path.is_file():
-            raise BundleError(
-                f"{path} is missing, though {BUNDLE_JSON} names it.",
-                fix="copy the whole folder, or export again: kennel export "
-                f"runs/{self.lineage.run_id}",
-            )
-        found = path.stat().st_size
-        if found != entry.bytes or file_sha256(path) != entry.sha256:
-            raise BundleError(
-                f"{path} is not the file that was exported: its sha256 differs from {BUNDLE_JSON}.",
-                fix=f"copy it again, or export again: kennel export runs/{self.lineage.run_id}",
-            )
-        return path
+        return entry
+
+    @contextmanager
+    def _opened(self, name: str, entry: FileEntry) -> Iterator[BufferedReader]:
+        again = f"copy the whole folder, or export again: kennel export runs/{self.lineage.run_id}"
+        with opened(self.path, name, fix=again) as file:
+            found = os.fstat(file.fileno()).st_size
+            if found != entry.bytes:
+                raise self._other(name, f"it has {found} bytes instead of {entry.bytes}")
+            yield file
+
+    def _compare(self, name: str, entry: FileEntry, sha256: str) -> None:
+        if sha256 != entry.sha256:
+            raise self._other(name, f"its sha256 differs from {BUNDLE_JSON}")
+
+    def _other(self, name: str, reason: str) -> BundleError:
+        return BundleError(
+            f"{self.path / name} is not the file that was exported: {reason}.",
+            fix=f"copy it again, or export again: kennel export runs/{self.lineage.run_id}",
+        )
 
 
 def read_bundle(path: Path) -> Bundle:
     """Reads `bundle.json` of a bundle folder; files are verified as they are asked for, by
-    `Bundle.file`.
+    `Bundle.read`.
 
     Raises:
-        BundleError: no bundle there, another schema, or a value of the wrong kind (named by its
-            path).
+        BundleError: no bundle there, another schema, a value of the wrong kind (named by its
+            path), or not the bytes that were exported.
     """
-    document = path / BUNDLE_JSON
-    if not document.is_file():
+    return parse_bundle(read_document(path), path=path)
+
+
+def read_document(path: Path) -> bytes:
+    """Bytes of a folder's `bundle.json`, not yet parsed.
+
+    Raises:
+        BundleError: no bundle there, or one that is too large to be one.
+    """
+    if not (path / BUNDLE_JSON).is_symlink() and not (path / BUNDLE_JSON).exists():
         raise BundleError(
             f"{path} is not a bundle: it has no {BUNDLE_JSON}.",
             fix="name a folder that kennel export wrote, such as bundles/<id>",
         )
+    with opened(path, BUNDLE_JSON, fix=AGAIN) as file:
+        found = os.fstat(file.fileno()).st_size
+        if found > MOST_DOCUMENT_BYTES:
+            raise BundleError(
+                f"{path / BUNDLE_JSON} has {found} bytes; {MOST_DOCUMENT_BYTES} are allowed.",
+                fix=AGAIN,
+            )
+        return file.read(MOST_DOCUMENT_BYTES)
+
+
+def parse_bundle(document: bytes, *, path: Path) -> Bundle:
+    """The bundle that the bytes of `bundle.json` describe.
+
+    Args:
+        path: the folder they were read from.
+    Raises:
+        BundleError: as by `read_bundle`.
+    """
+    where = path / BUNDLE_JSON
     try:
-        values = json.loads(document.read_text(encoding="utf-8"))
-    except (ValueError, OSError, RecursionError) as error:
-        raise BundleError(
-            f"{document} cannot be read: {error}.", fix="copy the bundle again, or export again"
-        ) from error
+        text = document.decode()
+        values = json.loads(text, object_pairs_hook=_without_twins, parse_constant=_no_number)
+    except (ValueError, RecursionError) as error:
+        raise BundleError(f"{where} cannot be read: {error}.", fix=AGAIN) from error
     found = values.get("schema_version") if isinstance(values, dict) else None
-    if found != SCHEMA_VERSION:
+    if type(found) is not int or found != SCHEMA_VERSION:
+        newer = type(found) is int and found > SCHEMA_VERSION
         raise BundleError(
-            f"{document} has schema_version {found!r}; this kennel reads {SCHEMA_VERSION}.",
-            fix="export the run again with this version of kennel",
+            f"{where} has schema_version {quoted(found)}; this kennel reads {SCHEMA_VERSION}"
+            + (": a newer kennel wrote it." if newer else "."),
+            fix="pip install -U kennel-ml"
+            if newer
+            else "export the run again with this version of kennel",
         )
     try:
         bundle: Bundle = build(Bundle, {**values, "path": path})
         _check(bundle)
+        changed = values.get("checksum") != _checksum(values)
+        # Byte for byte, so that no change goes by, not even one between the values.
+        changed = changed or text != written(values)
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise BundleError(
-            f"{document} is not a bundle that kennel wrote: {error}.",
-            fix="copy the bundle again, or export again",
+            f"{where} is not a bundle that kennel wrote: {error}.", fix=AGAIN
         ) from error
-    if values.get("checksum") != _checksum(values):
+    if changed:
         raise BundleError(
-            f"{document} was changed after it was exported: its own checksum does not match.",
-            fix="copy the bundle again, or export again",
+            f"{where} was changed after it was exported: its own checksum, or the way it is "
+            "written, does not match.",
+            fix=AGAIN,
         )
     return bundle
 
@@ -381,125 +248,72 @@ def write_bundle(bundle: Bundle) -> None:
     write_json(bundle.path / BUNDLE_JSON, document)
 
 
-def file_sha256(path: Path) -> str:
-    """sha256 of a file's bytes, hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-@contextmanager
-def replacing(path: Path, mode: Literal["w", "wb"] = "w") -> Iterator[IO[Any]]:
-    """A file that appears under its name only when it is whole: temporary name, flush to disk,
-    rename.
-
-    Raises whatever writing raises, leaving neither a part of the file nor the temporary one.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    encoding = "utf-8" if mode == "w" else None
-    newline = "" if mode == "w" else None
-    temporary = NamedTemporaryFile(  # noqa: SIM115 - closed below, before the rename
-        mode,
-        dir=path.parent,
-        prefix=f".{path.name}.",
-        suffix=".part",
-        delete=False,
-        encoding=encoding,
-        newline=newline,
-    )
-    try:
-        with temporary:
-            yield temporary
-            temporary.flush()
-            os.fsync(temporary.fileno())
-        Path(temporary.name).chmod(0o666 & ~_umask())
-        Path(temporary.name).replace(path)
-    except BaseException:
-        Path(temporary.name).unlink(missing_ok=True)
-        raise
-
-
-def write_json(path: Path, document: Mapping[str, Any]) -> None:
-    """Writes a JSON document whole or not at all, with a stable layout."""
-    with replacing(path) as file:
-        json.dump(document, file, indent=2, ensure_ascii=False, allow_nan=False)
-        file.write("\n")
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
 def _checksum(document: Mapping[str, Any]) -> str:
     rest = {key: value for key, value in document.items() if key != "checksum"}
     return hashlib.sha256(json.dumps(rest, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 
+def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise ValueError(f"{quoted(name)} stands twice in one object")
+        found[name] = value
+    return found
+
+
+def _no_number(word: str) -> float:
+    raise ValueError(f"{word} is no number that JSON knows")
+
+
 def _check(bundle: Bundle) -> None:
-    if len(bundle.labels) < 2 or len(set(bundle.labels)) != len(bundle.labels):
-        raise ValueError(f"labels must be two or more distinct names, not {list(bundle.labels)}")
-    for name in bundle.files:
-        if Path(name).is_absolute() or ".." in Path(name).parts:
-            raise ValueError(f"files names {name!r}, which lies outside the bundle")
-
-
-def build(kind: Any, value: Any, *, at: str = "") -> Any:
-    """Builds `kind` (a dataclass, tuple, dict, literal or plain type) from what JSON gave, or says
-    where it cannot.
-    """
-    origin, arguments = get_origin(kind), get_args(kind)
-    if is_dataclass(kind):
-        if not isinstance(value, dict):
-            raise TypeError(f"{at.rstrip('.') or 'the document'} is not an object")
-        hints = get_type_hints(kind)
-        known = {f.name for f in fields(kind)}
-        missing = [f.name for f in fields(kind) if f.name not in value and _required(f)]
-        if missing:
-            raise ValueError(f"{at}{missing[0]} is missing")
-        make: Any = kind
-        return make(
-            **{k: build(hints[k], v, at=f"{at}{k}.") for k, v in value.items() if k in known}
-        )
-    if origin in (Union, UnionType):
-        if value is None and type(None) in arguments:
-            return None
-        for option in arguments:
-            if option is not type(None):
-                try:
-                    return build(option, value, at=at)
-                except (TypeError, ValueError) as error:
-                    last = error
-        raise last
-    if origin is Literal:
-        if value not in arguments:
+    labels, size = bundle.labels, bundle.preprocess.size
+    if len(labels) < 2 or len(set(labels)) != len(labels):
+        raise ValueError(f"labels must be two or more distinct names, not {quoted(list(labels))}")
+    # It names folders elsewhere.
+    if not re.fullmatch(r"(?!\.{1,2}$)[^/\\\x00-\x1f\x7f]{1,255}", bundle.bundle_id):
+        raise ValueError(f"bundle_id is {quoted(bundle.bundle_id)}, which is no plain name")
+    check_names(bundle.files, taken=(BUNDLE_JSON, MODEL_SIG))
+    for name, entry in bundle.files.items():
+        if not re.fullmatch(r"[0-9a-f]{64}", entry.sha256):
+            raise ValueError(f"files.{name}.sha256 is {quoted(entry.sha256)}, no sha256")
+        if not 0 <= entry.bytes <= MOST_BYTES_A_FILE:
             raise ValueError(
-                f"{at.rstrip('.')} is {value!r}; known: {', '.join(map(repr, arguments))}"
+                f"files.{name}.bytes is {quoted(entry.bytes)}; 0 to {MOST_BYTES_A_FILE} are allowed"
             )
-        return value
-    if origin is tuple:
-        if not isinstance(value, (list, tuple)):
-            raise TypeError(f"{at.rstrip('.')} is not a list")
-        kinds = (arguments[0],) * len(value) if arguments[-1] is ... else arguments
-        if len(kinds) != len(value):
-            raise ValueError(f"{at.rstrip('.')} has {len(value)} values, not {len(kinds)}")
-        return tuple(
-            build(k, v, at=f"{at}{i}.") for i, (k, v) in enumerate(zip(kinds, value, strict=True))
+    total = sum(entry.bytes for entry in bundle.files.values())
+    if total > MOST_BYTES:
+        raise ValueError(f"files have {total} bytes together; {MOST_BYTES} are allowed")
+    for tensor in (bundle.input, *bundle.outputs):
+        if tensor.dtype != "float32":
+            raise ValueError(f"{tensor.name} is of dtype {quoted(tensor.dtype)}, not float32")
+        for side in tensor.shape:
+            if isinstance(side, int) and not 1 <= side <= MOST_IN_A_DIMENSION:
+                raise ValueError(f"{tensor.name} has the shape {quoted(tensor.shape)}")
+    if bundle.input.shape[1:] != (3, size, size):
+        raise ValueError(
+            f"input has the shape {quoted(bundle.input.shape)}, but photos are made "
+            f"3 x {size} x {size}"
         )
-    if origin is dict:
-        if not isinstance(value, dict):
-            raise TypeError(f"{at.rstrip('.')} is not an object")
-        return {k: build(arguments[1], v, at=f"{at}{k}.") for k, v in value.items()}
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if kind in (int, float, str, bool) and (
-        not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool)
-    ):
-        raise TypeError(f"{at.rstrip('.')} is {value!r}, not {kind.__name__}")
-    return value
+    logits = bundle.outputs[0].shape if bundle.outputs else ()
+    if len(logits) != 2 or logits[1] != len(labels):
+        raise ValueError(f"the first output has the shape {logits}, for {len(labels)} labels")
+    if bundle.rejection is not None and bundle.rejection.bank is not None:
+        _check_bank(bundle, bundle.rejection.bank, bundle.rejection.method)
 
 
-def _required(declared: Any) -> bool:
-    from dataclasses import MISSING
-
-    return declared.default is MISSING and declared.default_factory is MISSING
+def _check_bank(bundle: Bundle, bank: Bank, method: str) -> None:
+    if bank.file not in bundle.files:
+        raise ValueError(f"files has no {bank.file}, the bank of rejection")
+    found = bundle.files[bank.file].bytes
+    if found != bank.rows * bank.features:
+        raise ValueError(
+            f"{bank.file} has {found} bytes; {bank.rows} rows of {bank.features} features need "
+            f"{bank.rows * bank.features}"
+        )
+    given = {output.name: output.shape[-1] for output in bundle.outputs if output.shape}
+    if given.get("features") != bank.features:
+        raise ValueError(
+            f"the model gives {given.get('features', 'no')} features, which rejection by {method} "
+            f"needs: its bank has {bank.features}"
+        )

@@ -17,7 +17,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +33,8 @@ from kennel.splits import SPLITS
 Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
 Int64 = npt.NDArray[np.int64]
+
+Source = TypeVar("Source")  # a file, a picture: whatever `read` can make an input of
 
 AHEAD = 2  # batches being read while one is with the classifier
 
@@ -207,32 +209,48 @@ def classify_files(
         KennelError: the classifier's logits are not finite.
         ValueError: batch_size or threads under 1.
     """
+    return classify_all(
+        classifier,
+        paths,
+        lambda path: read_photo(path, preprocess),
+        batch_size=batch_size,
+        threads=threads,
+    )
+
+
+def classify_all(
+    classifier: Classifier,
+    sources: Iterable[Source],
+    read: Callable[[Source], Float32],
+    *,
+    batch_size: int = 32,
+    threads: int = 2,
+) -> Iterator[tuple[Source, Outputs | PhotoError]]:
+    """The same for whatever `read` makes the model's input of, Float32[3, H, W]."""
     if batch_size < 1 or threads < 1:
         raise ValueError(
             f"batch_size is {batch_size} and threads is {threads}; both must be at least 1"
         )
-    return _stream(classifier, iter(paths), preprocess, batch_size=batch_size, threads=threads)
+    return _stream(classifier, iter(sources), read, batch_size=batch_size, threads=threads)
 
 
 def _stream(
     classifier: Classifier,
-    paths: Iterator[Path],
-    preprocess: Preprocess,
+    sources: Iterator[Source],
+    read: Callable[[Source], Float32],
     *,
     batch_size: int,
     threads: int,
-) -> Iterator[tuple[Path, Outputs | PhotoError]]:
-    waiting: deque[tuple[list[Path], list[Future[Float32]]]] = deque()
+) -> Iterator[tuple[Source, Outputs | PhotoError]]:
+    waiting: deque[tuple[list[Source], list[Future[Float32]]]] = deque()
     readers = ThreadPoolExecutor(threads, thread_name_prefix="kennel-photo")
 
     def read_ahead() -> None:
         while len(waiting) < AHEAD:
-            chunk = list(islice(paths, batch_size))
+            chunk = list(islice(sources, batch_size))
             if not chunk:
                 return
-            waiting.append(
-                (chunk, [readers.submit(read_photo, path, preprocess) for path in chunk])
-            )
+            waiting.append((chunk, [readers.submit(read, source) for source in chunk]))
 
     try:
         read_ahead()
@@ -257,10 +275,12 @@ def _outcome(reading: Future[Float32]) -> Float32 | PhotoError:
 
 
 def _answers(
-    classifier: Classifier, paths: list[Path], photos: list[Float32 | PhotoError]
+    classifier: Classifier, sources: list[Source], photos: list[Float32 | PhotoError]
 ) -> list[Outputs | PhotoError]:
     readable = [
-        p for p, photo in zip(paths, photos, strict=True) if not isinstance(photo, PhotoError)
+        source
+        for source, photo in zip(sources, photos, strict=True)
+        if not isinstance(photo, PhotoError)
     ]
     if not readable:
         return [photo for photo in photos if isinstance(photo, PhotoError)]
@@ -276,14 +296,14 @@ def _rows(features: Float32 | None, n: int) -> Iterable[Float32 | None]:
     return [None] * n if features is None else features
 
 
-def _checked(path: Path, logits: Float32, features: Float32 | None) -> Outputs:
+def _checked(source: object, logits: Float32, features: Float32 | None) -> Outputs:
     """The outputs of one photo, copied: a view would keep the whole batch alive."""
     one = Outputs(
         np.array(logits, np.float32), None if features is None else np.array(features, np.float32)
     )
     if not all(np.isfinite(x).all() for x in (one.logits, one.features) if x is not None):
         raise KennelError(
-            f"the model answers {path} with logits or features that are not all finite numbers.",
+            f"the model answers {source} with logits or features that are not all finite numbers.",
             fix="the model diverged while training: train again with a lower learning rate",
         )
     return one

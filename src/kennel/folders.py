@@ -6,6 +6,7 @@ like a photo and cannot be used is named.
 
 from __future__ import annotations
 
+import json
 import os
 import unicodedata
 from collections.abc import Sequence
@@ -68,6 +69,31 @@ class Found:
     skipped: tuple[Skipped, ...]
     warnings: tuple[str, ...]
     passed_over: int
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where photos come from and under which licence, where that was written down beside them."""
+
+    source: str | None = None
+    licence: str | None = None
+
+
+def origin_of(photos_dir: Path) -> Origin:
+    """What `kennel fetch` or `kennel sample` left in the folder says; nothing where they did not
+    or it cannot be read.
+    """
+    if (photos_dir / SAMPLE_JSON).is_file():
+        return Origin(source="pictures that kennel sample drew")
+    try:
+        values = json.loads((photos_dir / SOURCE_JSON).read_text(encoding="utf-8"))
+        said = {name: values.get(name) for name in ("name", "homepage", "url", "licence")}
+    except (OSError, ValueError, RecursionError, AttributeError):
+        return Origin()
+    said = {name: value for name, value in said.items() if isinstance(value, str) and value}
+    where = said.get("homepage", said.get("url"))
+    named = [each for each in (said.get("name"), where) if each]
+    return Origin(source=", ".join(named) or None, licence=said.get("licence"))
 
 
 def find_photos(photos_dir: Path) -> Found:

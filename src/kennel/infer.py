@@ -18,6 +18,7 @@ from kennel.errors import BundleError
 from kennel.evaluate import Outputs
 from kennel.machine import usable_cores
 from kennel.metrics import softmax
+from kennel.onnx_file import check_model
 from kennel.rejection import Scorer
 
 ERRORS_ONLY = (
@@ -35,7 +36,8 @@ class Answer:
         known: whether the photo looks like those of the labels; else "not one I know".
         top: labels with their probabilities, best first.
         among: the labels of which one is the truth at the bundle's coverage, best first; None where
-            the bundle promises none.
+            the bundle promises none, or the photo is not known: the promise is for photos of the
+            labels.
     """
 
     label: str
@@ -50,19 +52,26 @@ class OnnxFunction:
 
     Args:
         model: path of the ONNX file.
+        content: its bytes, where they were verified: then these are what is parsed.
         threads: for one call, >= 1; None leaves it to the number of usable cores.
     Raises:
         BundleError: onnxruntime cannot load the file.
     """
 
-    def __init__(self, model: Path, *, threads: int | None = None) -> None:
+    def __init__(
+        self, model: Path, *, content: bytes | None = None, threads: int | None = None
+    ) -> None:
+        self._model = model
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads or usable_cores()
         options.inter_op_num_threads = 1
         options.log_severity_level = ERRORS_ONLY
+        options.add_session_config_entry("session.load_model_format", "ONNX")  # not its own
         try:
             self._session = ort.InferenceSession(
-                str(model), options, providers=["CPUExecutionProvider"]
+                str(model) if content is None else content,
+                options,
+                providers=["CPUExecutionProvider"],
             )
         except Exception as error:  # onnxruntime raises its own classes, straight from Exception
             raise BundleError(
@@ -75,7 +84,13 @@ class OnnxFunction:
 
     def __call__(self, batch: np.ndarray) -> dict[str, np.ndarray]:
         """Float32[N, 3, H, W] -> Float32[N, K or D] by the names of the outputs."""
-        given = self._session.run(self.names, {self._input: batch})
+        try:
+            given = self._session.run(self.names, {self._input: batch})
+        except Exception as error:  # its own classes again, as where memory does not suffice
+            raise BundleError(
+                f"{self._model} gives no answer to {len(batch)} photos: {error}.",
+                fix="export the run again with this version of kennel",
+            ) from error
         return dict(zip(self.names, map(np.asarray, given), strict=True))
 
 
@@ -83,23 +98,33 @@ class OnnxClassifier:
     """The classifier of a bundle: satisfies `kennel.evaluate.Classifier`.
 
     Args:
-        bundle: its files' sha256 are verified before they are parsed.
+        bundle: its files' sha256 are verified, and what the model holds is checked, before the
+            bytes that were verified are parsed.
         threads: see OnnxFunction.
     Raises:
-        BundleError: a file is not the one exported, or does not give what bundle.json says.
+        BundleError: a file is not the one exported, is refused by `check_model`, or does not give
+            what bundle.json says.
     """
 
     def __init__(self, bundle: Bundle, *, threads: int | None = None) -> None:
         self.bundle = bundle
         self.labels = bundle.labels
-        self._function = OnnxFunction(bundle.file(MODEL_ONNX), threads=threads)
-        self._has_features = "features" in self._function.names
-        self.score = _scorer(bundle, has_features=self._has_features)
+        content = bundle.read(MODEL_ONNX)
+        check_model(content, bundle)
+        self._function = OnnxFunction(bundle.path / MODEL_ONNX, content=content, threads=threads)
+        self.score = _scorer(bundle)
 
     def outputs(self, batch: np.ndarray) -> Outputs:
         """Float32[N, 3, H, W] -> logits Float32[N, K], and features Float32[N, D] if it has any."""
         given = self._function(batch)
-        return Outputs(given[self._function.names[0]], given.get("features"))
+        logits = given[self._function.names[0]]
+        if logits.shape != (len(batch), len(self.labels)):  # where the file does not say it
+            raise BundleError(
+                f"{self.bundle.path / MODEL_ONNX} answers {len(batch)} photos with numbers of "
+                f"shape {list(logits.shape)}, for {len(self.labels)} labels.",
+                fix="export the run again with this version of kennel",
+            )
+        return Outputs(logits, given.get("features"))
 
     def answer(self, outputs: Outputs, *, top: int = 3) -> Answer:
         """The answer for one photo.
@@ -117,32 +142,20 @@ class OnnxClassifier:
             features = None if outputs.features is None else outputs.features[None]
             known = float(self.score(logits[None], features)[0]) >= bundle.rejection.threshold
         among = None
-        if bundle.conformal is not None:
+        if known and bundle.conformal is not None:
             named = prediction_sets(probabilities[None], bundle.conformal.threshold)[0]
             among = tuple(bundle.labels[i] for i in order if named[i])
         return Answer(label=best[0][0], probability=best[0][1], known=known, top=best, among=among)
 
 
-def _scorer(bundle: Bundle, *, has_features: bool) -> Scorer | None:
+def _scorer(bundle: Bundle) -> Scorer | None:
     rejection = bundle.rejection
     if rejection is None:
         return None
     if rejection.bank is None:
         return Scorer(rejection)
-    bank, path = rejection.bank, bundle.file(rejection.bank.file)
-    if bundle.files[bank.file].bytes != bank.rows * bank.features:
-        raise BundleError(
-            f"{path} has {bundle.files[bank.file].bytes} bytes; {bank.rows} rows of "
-            f"{bank.features} features need {bank.rows * bank.features}.",
-            fix="export the run again with this version of kennel",
-        )
-    if not has_features:
-        raise BundleError(
-            f"{bundle.path / MODEL_ONNX} gives no features, which rejection by "
-            f"{rejection.method} needs.",
-            fix="export the run again with this version of kennel",
-        )
-    rows = np.frombuffer(path.read_bytes(), np.int8).reshape(bank.rows, bank.features)
+    bank = rejection.bank  # of as many bytes and features as it says, or it was not read
+    rows = np.frombuffer(bundle.read(bank.file), np.int8).reshape(bank.rows, bank.features)
     return Scorer(rejection, rows)
 
 

@@ -24,7 +24,7 @@ Kind = Literal["cache", "downloads", "part", "run", "stopped run"]
 
 STORES: dict[str, Kind] = {".kennel/cache": "cache", ".kennel/downloads": "downloads"}
 RUNS = "runs"
-WRITTEN_TO = ("answers", "audit", "bundles", "conf", "data", "photos", RUNS, "studies")
+WRITTEN_TO = ("answers", "audit", "bundles", "conf", "data", "photos", "registry", RUNS, "studies")
 # kennel.bundle.replacing names its temporary file so, and kennel fetch the folder that it unpacks
 # into and locks; kennel.learn.export puts a bundle together in a STAGE.
 PART = re.compile(r"\..+\.[a-z0-9_]{8}\.part")

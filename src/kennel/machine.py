@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import subprocess
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -11,6 +12,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import kennel
+
+_BUT_LOCKS = (":(top)", ":(top,exclude,glob)**/dvc.lock")
+_DIFFER = ("diff", "--name-only", "--no-ext-diff")
 
 
 def hardware() -> dict[str, str]:
@@ -51,9 +55,22 @@ def git_state(folder: Path) -> tuple[str | None, bool | None]:
     commit = _git(folder, "rev-parse", "HEAD")
     if commit is None:
         return None, None
-    but_locks = (":(top)", ":(top,exclude,glob)**/dvc.lock")
-    differs = _git(folder, "status", "--porcelain", "--untracked-files=no", "--", *but_locks)
+    differs = _git(folder, "status", "--porcelain", "--untracked-files=no", "--", *_BUT_LOCKS)
     return commit, bool(differs)
+
+
+def has_commit(folder: Path, commit: str) -> bool:
+    """Whether the repository that `folder` lies in holds that commit."""
+    whole = re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", commit)  # and never an option of git's
+    return whole is not None and _git(folder, "cat-file", "-e", f"{commit}^{{commit}}") is not None
+
+
+def files_changed_since(folder: Path, commit: str) -> tuple[str, ...] | None:
+    """Tracked files of the repository that differ from a commit of it, but for dvc.lock; None
+    where git does not say.
+    """
+    differ = _git(folder, "-c", "core.quotepath=off", *_DIFFER, commit, "--", *_BUT_LOCKS)
+    return None if differ is None else tuple(differ.splitlines())
 
 
 def utc_now() -> str:

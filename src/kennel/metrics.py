@@ -1,35 +1,48 @@
 """Logits and truth -> figures, each with its 95 % interval. NumPy only.
 
 N photos, K labels, B resamples. Proportions carry Wilson's interval; figures that are no proportion
-carry the percentile bootstrap over photos. Temperature and refusal are in `kennel.calibration`.
+carry the percentile bootstrap over photos. Temperature and refusal are in `kennel.calibration`, how
+far a probability can be believed in `kennel.confidence`.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from statistics import NormalDist
 
 import numpy as np
 
-LEVEL = 0.95
-ECE_BINS = 15
-CHUNK = (
-    1 << 20
-)  # photos drawn at a time by the bootstrap: some 50 MB, however many photos and resamples
+from kennel.intervals import RESAMPLES, Interval, bootstrap, percentiles, redrawn, wilson
 
-Interval = tuple[float, float]
+__all__ = [
+    "ECE_BINS",
+    "Figures",
+    "Interval",
+    "LabelFigures",
+    "calibration_error",
+    "checked",
+    "logsumexp",
+    "measure",
+    "softmax",
+    "wilson",
+]
+
+ECE_BINS = 15
 
 
 @dataclass(frozen=True)
 class LabelFigures:
-    """Figures of one label. Where a denominator is 0 the figure is 0 and its interval (0, 1)."""
+    """Figures of one label, each with its interval; None where the photos cannot say.
 
-    precision: float
-    recall: float
-    recall_interval: Interval
-    f1: float
+    Without a photo of the label nothing is known of it. Without an answer that names it there is
+    no precision, and F1 is 0.
+    """
+
+    precision: float | None
+    precision_interval: Interval | None
+    recall: float | None
+    recall_interval: Interval | None
+    f1: float | None
+    f1_interval: Interval | None
     support: int
 
 
@@ -40,7 +53,8 @@ class Figures:
     Attributes:
         n: photos measured.
         top1: share of photos whose highest logit is the truth's; of equal logits the first counts.
-        top3: share of photos whose truth is among the min(3, K) highest.
+        k: of topk, 1 <= k < K unless K is 1: among all labels the truth always is.
+        topk: share of photos whose truth is among the k highest.
         macro_f1: unweighted mean of F1 over the labels that occur in truth or answers, as
             scikit-learn's `f1_score(average="macro", zero_division=0)`.
         log_loss: mean of -log(probability of the truth), nats.
@@ -53,8 +67,9 @@ class Figures:
     n: int
     top1: float
     top1_interval: Interval
-    top3: float
-    top3_interval: Interval
+    k: int
+    topk: float
+    topk_interval: Interval
     macro_f1: float
     macro_f1_interval: Interval
     log_loss: float
@@ -65,27 +80,6 @@ class Figures:
     brier_interval: Interval
     confusion: np.ndarray = field(compare=False)
     per_label: tuple[LabelFigures, ...]
-
-
-@dataclass(frozen=True)
-class PairedTest:
-    """Two classifiers on the same photos.
-
-    Attributes:
-        n: photos.
-        only_a: photos that a alone has right.
-        only_b: photos that b alone has right.
-        p: exact two-sided McNemar probability that equal classifiers differ at least so unevenly.
-        difference: top1 of b minus top1 of a: positive where b is better.
-        difference_interval: its 95 % interval.
-    """
-
-    n: int
-    only_a: int
-    only_b: int
-    p: float
-    difference: float
-    difference_interval: Interval
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:  # Float[..., K] -> Float64[..., K]
@@ -105,40 +99,10 @@ def logsumexp(logits: np.ndarray) -> np.ndarray:  # Float[..., K] -> Float64[...
     return total
 
 
-def wilson(hits: int, n: int, level: float = LEVEL) -> Interval:
-    """Wilson interval for a proportion.
-
-    Args:
-        hits: successes, 0 <= hits <= n.
-        n: trials, n >= 1.
-        level: confidence, 0 < level < 1.
-    Returns:
-        (low, high), both in [0, 1]; hits / n lies between them.
-    Raises:
-        ValueError: an argument lies outside its range.
-    Source: E. B. Wilson, JASA 22(158):209-212, 1927.
-    """
-    if n < 1 or not 0 <= hits <= n:
-        raise ValueError(f"hits is {hits} of n = {n}; it must be 0 <= hits <= n, n >= 1")
-    if not 0 < level < 1:
-        raise ValueError(f"level is {level}; it must lie in (0, 1)")
-    z = NormalDist().inv_cdf((1 + level) / 2)
-    p = hits / n
-    centre = (p + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    # At 0 and n the bounds are exactly 0 and 1; rounding would leave 1e-18 and let p fall outside.
-    low = 0.0 if hits == 0 else max(0.0, centre - half)
-    high = 1.0 if hits == n else min(1.0, centre + half)
-    return low, high
-
-
 def measure(
-    logits: np.ndarray, truth: np.ndarray, *, seed: int = 0, resamples: int = 1000
+    logits: np.ndarray, truth: np.ndarray, *, seed: int = 0, resamples: int = RESAMPLES
 ) -> Figures:
     """All figures of a split, with their intervals.
-
-    The bootstrap's intervals are widened, where needed, to hold the figure itself: on few photos
-    ECE is larger in nearly every resample than in the split it was drawn from.
 
     Args:
         logits: Float[N, K], already divided by the temperature.
@@ -163,24 +127,24 @@ def measure(
     # logsumexp, not log(softmax): a truth of probability 1e-400 costs 921 nats, not infinity.
     loss = logsumexp(logits) - logits[rows, truth]
     squares = (probabilities**2).sum(axis=1) - 2 * probabilities[rows, truth] + 1
-    confidence = probabilities[rows, answers]
-    gap = confidence - hit
-    bins = np.clip(np.ceil(confidence * ECE_BINS).astype(np.int64) - 1, 0, ECE_BINS - 1)
+    bins, gap = _gaps(probabilities[rows, answers], hit)
 
     confusion = np.bincount(truth * k + answers, minlength=k * k).reshape(k, k)
     support, answered, hits = confusion.sum(axis=1), confusion.sum(axis=0), confusion.diagonal()
-    among = int((_rank(logits, truth) < min(3, k)).sum())
+    few = _few(k)
+    among = int((_rank(logits, truth) < few).sum())
 
     draws = []
-    for index in _resamples(n, resamples, seed):  # Int64[b, N]
+    for index in redrawn(n, resamples, seed):  # Int64[b, N]
+        by_label = _f1(
+            _count(truth[index], k),
+            _count(answers[index], k),
+            # Wrong answers are counted in a column of their own, which is then dropped.
+            _count(np.where(hit, truth, k)[index], k + 1)[:, :k],
+        )
         draws.append(
             (
-                _macro_f1(
-                    _count(truth[index], k),
-                    _count(answers[index], k),
-                    # Wrong answers are counted in a column of their own, which is then dropped.
-                    _count(np.where(hit, truth, k)[index], k + 1)[:, :k],
-                ),
+                by_label,
                 loss[index].mean(axis=1),
                 _ece(bins[index], gap[index]),
                 squares[index].mean(axis=1),
@@ -188,72 +152,46 @@ def measure(
         )
     f1s, losses, eces, briers = (np.concatenate(column) for column in zip(*draws, strict=True))
 
-    macro_f1 = float(_macro_f1(support[None], answered[None], hits[None])[0])
+    f1 = _f1(support[None], answered[None], hits[None])
+    macro_f1 = float(np.nanmean(f1))
     log_loss, brier = float(loss.mean()), float(squares.mean())
     ece = float(_ece(bins[None], gap[None])[0])
     return Figures(
         n=n,
         top1=int(hit.sum()) / n,
         top1_interval=wilson(int(hit.sum()), n),
-        top3=among / n,
-        top3_interval=wilson(among, n),
+        k=few,
+        topk=among / n,
+        topk_interval=wilson(among, n),
         macro_f1=macro_f1,
-        macro_f1_interval=_percentiles(f1s, macro_f1),
+        macro_f1_interval=percentiles(np.nanmean(f1s, axis=1), macro_f1, perfect_n=n),
         log_loss=log_loss,
-        log_loss_interval=_percentiles(losses, log_loss),
+        log_loss_interval=percentiles(losses, log_loss),
         ece=ece,
-        ece_interval=_percentiles(eces, ece),
+        ece_interval=percentiles(eces, ece),
         brier=brier,
-        brier_interval=_percentiles(briers, brier),
+        brier_interval=percentiles(briers, brier),
         confusion=confusion,
         per_label=tuple(
-            LabelFigures(
-                precision=hits / answered if answered else 0.0,
-                recall=hits / support if support else 0.0,
-                recall_interval=wilson(hits, support) if support else (0.0, 1.0),
-                f1=2 * hits / (support + answered) if support + answered else 0.0,
-                support=support,
-            )
-            for hits, answered, support in zip(
-                hits.tolist(), answered.tolist(), support.tolist(), strict=True
+            _label(*row, f1s[:, label])
+            for label, row in enumerate(
+                zip(hits.tolist(), answered.tolist(), support.tolist(), strict=True)
             )
         ),
     )
 
 
-def paired_test(right_a: np.ndarray, right_b: np.ndarray) -> PairedTest:
-    """Whether two classifiers differ on the same photos, and by how much.
+def calibration_error(
+    confidence: np.ndarray, right: np.ndarray, *, seed: int = 0
+) -> tuple[float, Interval]:
+    """ECE by itself, as `measure` has it, and its interval.
 
     Args:
-        right_a: Bool[N], where a is right; N >= 1.
-        right_b: Bool[N], where b is right, photo by photo in the same order.
-    Raises:
-        ValueError: no photos, not boolean, or not the same photos.
-    Source: Q. McNemar, Psychometrika 12(2):153-157, 1947, exact binomial form; interval:
-        R. G. Newcombe, Statistics in Medicine 17(22):2635-2650, 1998, method 10.
+        confidence: Float[N], probability of each photo's answer.
+        right: Bool[N].
     """
-    a, b = np.asarray(right_a), np.asarray(right_b)
-    if (
-        a.dtype != np.bool_
-        or b.dtype != np.bool_
-        or a.ndim != 1
-        or a.shape != b.shape
-        or not a.size
-    ):
-        raise ValueError(
-            f"right_a is {a.dtype}{a.shape} and right_b {b.dtype}{b.shape}; "
-            "both must be Bool[N], N >= 1"
-        )
-    both, only_a, only_b = int((a & b).sum()), int((a & ~b).sum()), int((b & ~a).sum())
-    n = a.size
-    return PairedTest(
-        n=n,
-        only_a=only_a,
-        only_b=only_b,
-        p=_mcnemar(only_a, only_b),
-        difference=(only_b - only_a) / n,
-        difference_interval=_newcombe(both, only_b, only_a, n - both - only_a - only_b),
-    )
+    bins, gap = _gaps(confidence, right)
+    return bootstrap(lambda index: _ece(bins[index], gap[index]), len(gap), seed=seed)
 
 
 def checked(logits: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -289,13 +227,27 @@ def _rank(
     return rank
 
 
-def _resamples(
-    n: int, resamples: int, seed: int
-) -> Iterator[np.ndarray]:  # Int64[b, N], b summing to B
-    rng = np.random.default_rng(seed)
-    step = max(1, CHUNK // n)
-    for start in range(0, resamples, step):
-        yield rng.integers(0, n, size=(min(step, resamples - start), n))
+def _few(k: int) -> int:
+    """How many answers `topk` looks at: fewer than there are labels, or it would say nothing."""
+    return max(1, min(3, k - 1)) if k <= 50 else 5
+
+
+def _label(
+    hits: int, answered: int, support: int, f1s: np.ndarray
+) -> LabelFigures:  # f1s: Float64[B], NaN in resamples that do not have the label
+    if not support:
+        return LabelFigures(None, None, None, None, None, None, 0)
+    f1 = 2 * hits / (support + answered)
+    seen = f1s[~np.isnan(f1s)]
+    return LabelFigures(
+        precision=hits / answered if answered else None,
+        precision_interval=wilson(hits, answered) if answered else None,
+        recall=hits / support,
+        recall_interval=wilson(hits, support),
+        f1=f1,
+        f1_interval=percentiles(seen, f1, perfect_n=support) if seen.size else (0.0, 1.0),
+        support=support,
+    )
 
 
 def _count(index: np.ndarray, k: int) -> np.ndarray:  # Int64[b, N] of 0..k-1 -> Int64[b, k]
@@ -303,13 +255,20 @@ def _count(index: np.ndarray, k: int) -> np.ndarray:  # Int64[b, N] of 0..k-1 ->
     return np.bincount((index + np.arange(b)[:, None] * k).ravel(), minlength=b * k).reshape(b, k)
 
 
-def _macro_f1(
+def _f1(
     support: np.ndarray, answered: np.ndarray, hits: np.ndarray
-) -> np.ndarray:  # Int64[b, K] -> Float64[b]
+) -> np.ndarray:  # Int64[b, K] -> Float64[b, K], NaN where a label is neither true nor answered
     total = support + answered
-    f1 = np.divide(2 * hits, total, out=np.zeros(total.shape), where=total > 0)
-    mean: np.ndarray = f1.sum(axis=1) / (total > 0).sum(axis=1)
-    return mean
+    f1: np.ndarray = np.divide(2 * hits, total, out=np.full(total.shape, np.nan), where=total > 0)
+    return f1
+
+
+def _gaps(
+    confidence: np.ndarray, right: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:  # Float[N], Bool[N] -> Int64[N], Float64[N]
+    """The bin of each photo, and how much more was promised than kept."""
+    bins = np.ceil(np.asarray(confidence, np.float64) * ECE_BINS).astype(np.int64) - 1
+    return np.clip(bins, 0, ECE_BINS - 1), confidence - right
 
 
 def _ece(
@@ -321,41 +280,3 @@ def _ece(
     sums = np.bincount(flat, weights=gap.ravel(), minlength=b * ECE_BINS).reshape(b, ECE_BINS)
     error: np.ndarray = np.abs(sums).sum(axis=1) / n
     return error
-
-
-def _percentiles(draws: np.ndarray, figure: float) -> Interval:  # Float64[B]
-    low, high = np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return min(float(low), figure), max(float(high), figure)
-
-
-def _mcnemar(only_a: int, only_b: int) -> float:
-    """Twice the smaller tail of Binomial(only_a + only_b, 1/2), at most 1.
-
-    In logarithms, as 2**-n is 0 from n = 1075 on.
-    """
-    n, fewer = only_a + only_b, min(only_a, only_b)
-    i = np.arange(fewer, dtype=np.float64)
-    log_choose = np.concatenate([[0.0], np.cumsum(np.log((n - i) / (i + 1)))])
-    return min(1.0, math.exp(float(logsumexp(log_choose)) + (1 - n) * math.log(2)))
-
-
-def _newcombe(both: int, first: int, second: int, neither: int) -> Interval:
-    """95 % interval of (first - second) / n from the four counts of a paired table."""
-    n = both + first + second + neither
-    p1, p2 = (both + first) / n, (both + second) / n
-    low1, high1 = wilson(both + first, n)
-    low2, high2 = wilson(both + second, n)
-    margins = (both + first) * (second + neither) * (both + second) * (first + neither)
-    excess: float = both * neither - first * second
-    if excess > 0:
-        excess = max(
-            excess - n / 2, 0.0
-        )  # Newcombe's continuity correction, for positive correlation only
-    phi = excess / math.sqrt(margins) if margins else 0.0
-
-    def half(x: float, y: float) -> float:
-        return math.sqrt(max(x * x - 2 * phi * x * y + y * y, 0.0))
-
-    difference = (first - second) / n
-    low, high = difference - half(p1 - low1, high2 - p2), difference + half(high1 - p1, p2 - low2)
-    return max(-1.0, low), min(1.0, high)

@@ -32,6 +32,9 @@ class Run:
             where the run was gone on with.
         images_per_s: photos the optimiser saw, by the time it took; on frozen features photos
             extracted, by the time that took, and 0 where the cache had them all.
+        config_sha256: of config.yaml. weights_sha256: of the best weights.
+        overrides: the words of the command that are settings.
+        from_run: run_id of the run that this one repeats.
         path: the folder it was read from; no part of the document.
     """
 
@@ -53,6 +56,10 @@ class Run:
     hardware: dict[str, str]
     versions: dict[str, str]
     created_utc: str
+    config_sha256: str | None = None  # this and what follows: not in runs of the first days
+    weights_sha256: str | None = None
+    overrides: tuple[str, ...] = ()
+    from_run: str | None = None
     path: Path = field(default=Path(), compare=False)
 
 

@@ -71,6 +71,11 @@ def test_a_pedigree_loads_no_model_and_no_torch(tmp_path: Path) -> None:
     assert loaded_by("show", str(bundle.path), cwd=tmp_path) <= {"PIL", "numpy"}
 
 
+def test_a_champion_is_found_without_a_library(tmp_path: Path) -> None:
+    for words in (["--history"], ["--verify"]):
+        assert loaded_by("promote", *words, cwd=tmp_path) == set()
+
+
 def test_an_index_loads_neither_torch_nor_onnxruntime(photos: Path, tmp_path: Path) -> None:
     loaded = loaded_by("index", str(photos), "--to", "dataset.csv", cwd=tmp_path)
     assert loaded <= {"PIL", "numpy"}

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 import yaml
-from dvc_project import ROOT, Project, bucket, environment, reference_pipeline, s3_server
+from dvc_project import ROOT, Project, environment, reference_pipeline
+from storage import bucket, s3_server
 from test_readme import blocks
 
 from kennel.bundle import file_sha256

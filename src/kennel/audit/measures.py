@@ -36,6 +36,7 @@ class Measures:
         size: Int32[N, 2], width and height upright; 0 where it could not be decoded, as below.
         sharpness: Float32[N], variance of the Laplacian of the greys at LOOKED_AT.
         contrast: Float32[N], standard deviation of the channel that has most, 0..128.
+        brightness: Float32[N], mean grey, 0..255.
         dark: UInt8[N], 95th percentile of grey: a photo is dark where it is low.
         light: UInt8[N], 5th percentile.
         place, serial: Bool[N], whether metadata has a GPS position, a serial number.
@@ -49,6 +50,7 @@ class Measures:
     size: NDArray[np.int32]
     sharpness: NDArray[np.float32]
     contrast: NDArray[np.float32]
+    brightness: NDArray[np.float32]
     dark: NDArray[np.uint8]
     light: NDArray[np.uint8]
     place: NDArray[np.bool_]
@@ -78,6 +80,7 @@ def measure_photos(
         size=np.zeros((n, 2), np.int32),
         sharpness=np.zeros(n, np.float32),
         contrast=np.zeros(n, np.float32),
+        brightness=np.zeros(n, np.float32),
         dark=np.zeros(n, np.uint8),
         light=np.zeros(n, np.uint8),
         place=np.zeros(n, np.bool_),
@@ -111,6 +114,7 @@ class _Seen:
     traces: Traces
     sharpness: float
     contrast: float
+    brightness: float
     dark: int
     light: int
     sketch: NDArray[np.uint8]
@@ -158,8 +162,9 @@ def _see(content: bytes) -> _Seen:
     image = _shrunk(image)
     grey = image.convert("L")
     light, dark = (_percentile(grey, share) for share in (0.05, 0.95))
-    sharpness = _sharpness(np.asarray(grey, np.float32))
-    return _Seen(traces, sharpness, _contrast(image), dark, light, sketch(small))
+    levels = np.asarray(grey, np.float32)
+    sharpness, brightness = _sharpness(levels), float(levels.mean())
+    return _Seen(traces, sharpness, _contrast(image), brightness, dark, light, sketch(small))
 
 
 def _shrunk(image: Image.Image) -> Image.Image:
@@ -202,6 +207,7 @@ def _note(measures: Measures, at: int, seen: _Seen) -> None:
     measures.size[at] = seen.traces.size
     measures.place[at], measures.serial[at] = seen.traces.place, seen.traces.serial
     measures.sharpness[at], measures.contrast[at] = seen.sharpness, seen.contrast
+    measures.brightness[at] = seen.brightness
     measures.dark[at], measures.light[at] = seen.dark, seen.light
     measures.sketches[at] = seen.sketch
 
@@ -213,6 +219,7 @@ def _copy(measures: Measures, at: int, first: int) -> None:
         measures.serial,
         measures.sharpness,
         measures.contrast,
+        measures.brightness,
         measures.dark,
         measures.light,
         measures.sketches,

@@ -2,43 +2,23 @@
 
 from __future__ import annotations
 
-import base64
-import io
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from typing import Any
 
-from PIL import Image
-
-from kennel import look
 from kennel.audit.document import Audit
 from kennel.audit.findings import Finding
 from kennel.audit.kinds import KINDS, SEVERITIES, Severity
 from kennel.audit.measures import LOOKED_AT
-from kennel.errors import PhotoError, need
-from kennel.images import open_photo
+from kennel.page import render as render_page
+from kennel.page import thumbnail
 
-TEMPLATE = "page.html.j2"
+TEMPLATE = "audit/page.html.j2"
 # Photos shown of a kind, by severity; some 7 KB each. The page stays under 4 MB.
 MOST_PHOTOS: dict[Severity, int] = {"error": 48, "warning": 30, "note": 12}
 MOST_SIDE_BY_SIDE = 4  # of one finding
 ONE_IS_ENOUGH = ("wrong_label",)  # the other files are copies of the first
 MOST_FINDINGS_WITHOUT_PHOTOS = 40
-HEIGHT, WIDEST = 150, 300  # pixels of a thumbnail
-QUALITY = 72
-
-COLOURS = {
-    "paper": look.PAPER,
-    "ink": look.INK,
-    "quiet": look.QUIET_INK,
-    "line": look.LINE,
-    "accent": look.ACCENT,
-    "good": look.GOOD,
-    "doubtful": "#8A5A12",  # look.DOUBTFUL is 3.4:1 on paper, too little for words
-    "bad": look.BAD,
-}
 
 
 @dataclass(frozen=True)
@@ -78,24 +58,9 @@ class Section:
     wall: bool  # one photo a finding
 
 
-def need_jinja() -> None:
-    """Raises:
-    MissingExtraError: the page cannot be made.
-    """
-    need("jinja2", extra="train")
-
-
 def render(audit: Audit) -> str:
     """The page. Names of files and labels are data there, whatever they hold."""
-    jinja2 = need("jinja2", extra="train")
-    environment = jinja2.Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
-    )
-    environment.filters |= {"breakable": _breakable, "whole_options": _whole_options}
-    text = files("kennel.audit").joinpath(TEMPLATE).read_text(encoding="utf-8")
-    values = _values(audit)
-    page: str = environment.from_string(text).render(values)
-    return page
+    return render_page(TEMPLATE, _values(audit))
 
 
 def _values(audit: Audit) -> dict[str, Any]:
@@ -117,21 +82,7 @@ def _values(audit: Audit) -> dict[str, Any]:
         "shares": [n / audit.files for n in parts],
         "random_leak": bool(audit.of_kind("random_leak")),
         "index": audit.subject.index,
-        "light": COLOURS,
-        "dark": {
-            "paper": look.DARK_PAPER,
-            "ink": look.DARK_INK,
-            # The same hues, as far towards the ink as words need on the dark paper.
-            "quiet": look.mix(look.DARK_PAPER, look.DARK_INK, 0.65),
-            "line": look.mix(look.DARK_PAPER, look.DARK_INK, 0.16),
-            "accent": look.mix(look.ACCENT, look.DARK_INK, 0.35),
-            "good": look.mix(look.GOOD, look.DARK_INK, 0.4),
-            "doubtful": look.mix(look.DOUBTFUL, look.DARK_INK, 0.2),
-            "bad": look.mix(look.BAD, look.DARK_INK, 0.4),
-        },
-        "height": HEIGHT,
         "looked_at": LOOKED_AT,
-        "in_words": look.in_words,
     }
 
 
@@ -162,20 +113,6 @@ def _section(
     )
 
 
-def _breakable(path: str) -> Any:
-    """A path that may break after a slash or an underscore; all else is escaped."""
-    markup = need("markupsafe", extra="train")
-    text: str = str(markup.escape(path))
-    return markup.Markup(text.replace("/", "/<wbr>").replace("_", "_<wbr>"))
-
-
-def _whole_options(text: str) -> Any:
-    """Words in which no --option is broken; all else is escaped."""
-    markup = need("markupsafe", extra="train")
-    escaped = str(markup.escape(text))
-    return markup.Markup(re.sub(r"(--[a-z]+)", r'<span class="whole">\1</span>', escaped))
-
-
 class _Camera:
     """Takes thumbnails, each picture once."""
 
@@ -193,25 +130,10 @@ class _Camera:
         photo, key = subject.photos[at], measures.sha256[at]
         width, height = (int(side) for side in measures.size[at])
         if width and key not in self._taken:
-            self._taken[key] = _thumbnail(subject.file(photo).read_bytes)
+            self._taken[key] = thumbnail(subject.file(photo).read_bytes)
         removed = self._audit.removed.get(path)
         fate = "" if not self._audit.removed else "removed" if removed else "kept"
         if not removed and (len(finding.paths) == 1 or finding.kind in ONE_IS_ENOUGH):
             fate = ""
         size = f"{width} x {height}" if width else ""
         return Shown(path, photo.label, photo.split, self._taken.get(key, ""), size, fate)
-
-
-def _thumbnail(read: Any) -> str:
-    """A data URI, "" where the file went away since it was looked at."""
-    try:
-        image = open_photo(read(), at_least=HEIGHT)
-    except (OSError, PhotoError):
-        return ""
-    scale = min(HEIGHT / image.height, WIDEST / image.width)
-    if scale < 1:
-        size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
-        image = image.resize(size, Image.Resampling.BICUBIC, reducing_gap=3.0)
-    file = io.BytesIO()
-    image.save(file, "JPEG", quality=QUALITY, optimize=True)
-    return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode("ascii")

@@ -129,9 +129,9 @@ def _audit(args: argparse.Namespace) -> int:
     )
     from kennel.audit.document import document
     from kennel.audit.kinds import kinds_to_remove
-    from kennel.audit.page import need_jinja
     from kennel.audit.removal import refuse_target, unresolved
     from kennel.machine import versions
+    from kennel.page import need_jinja
 
     remove = kinds_to_remove(args.remove)
     need_jinja()

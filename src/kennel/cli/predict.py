@@ -36,6 +36,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--to", metavar="DIR", type=Path, help="write the photos with their answers under them"
     )
+    parser.add_argument(
+        "--require-signature",
+        metavar="PEM",
+        type=Path,
+        help="public key; refuse a bundle that its owner did not sign as it is",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -44,7 +50,12 @@ def run(args: argparse.Namespace) -> int:
     from kennel.infer import OnnxClassifier
     from kennel.machine import usable_cores
 
-    bundle = read_bundle(args.bundle)
+    if args.require_signature is None:
+        bundle = read_bundle(args.bundle)
+    else:
+        from kennel.signing import require_signature
+
+        bundle = require_signature(args.bundle, public_key=args.require_signature)
     places = _apart(dict(_photos(args.paths)))
     classifier = OnnxClassifier(bundle)
     rows: list[dict[str, Any]] = []

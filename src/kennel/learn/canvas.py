@@ -28,7 +28,7 @@ import PIL
 from numpy.typing import NDArray
 from PIL import Image
 
-from kennel import images
+from kennel import decoding, images
 from kennel.bundle import Preprocess, file_sha256
 from kennel.cache import Buffer, DamagedRowError, Shelf, by_file, refuse_full_disk
 from kennel.dataset import Dataset, Photo
@@ -93,8 +93,9 @@ class Form:
 
 def pixel_source() -> dict[str, str]:
     """What a photo's pixels depend on besides the photo and the settings: who decodes, and how."""
-    code = hashlib.sha256(Path(images.__file__).read_bytes())
-    code.update(Path(__file__).read_bytes())
+    code = hashlib.sha256()
+    for file in (decoding.__file__, images.__file__, __file__):
+        code.update(Path(file).read_bytes())
     return {"pillow": PIL.__version__, "code": code.hexdigest()}
 
 

@@ -7,22 +7,26 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, OverrideParseException
 from hydra.types import RunMode
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
+import kennel.configs
 from kennel.errors import UsageError
 from kennel.learn.settings import check_settings
 
 USER_CONFIGS = Path("conf")
+PACKAGE = "pkg://kennel.configs"
+CONFIGS = Path(kennel.configs.__file__).parent
 # Hydra's, but for --experimental-rerun, which would unpickle a file, and those that name another
 # program's configuration. Asked here, because argparse takes any beginning of an option's name.
 OPTIONS = {
@@ -32,7 +36,11 @@ OPTIONS = {
 
 
 def with_settings(
-    words: Sequence[str], task: Callable[[DictConfig], Any], *, config: str = "train"
+    words: Sequence[str],
+    task: Callable[[DictConfig], Any],
+    *,
+    config: str = "train",
+    instead: Mapping[str, Any] | None = None,
 ) -> None:
     """Composes the settings that `words` ask for and calls `task` with them; several times for
     `--multirun`.
@@ -42,6 +50,7 @@ def with_settings(
     Args:
         words: Hydra's own: overrides, -m, --cfg, --config-dir, --info, -sc.
         task: gets kennel.learn.settings.TrainSettings, checked.
+        instead: settings that stand in the place of the configuration and its groups.
     Raises:
         UsageError: a word, key, type or configuration that does not exist.
     """
@@ -82,12 +91,15 @@ def with_settings(
         sys.argv = [*original, f"paths.output_dir={settings.paths.output_dir}"]
         task(settings)
 
-    main = hydra.main(config_path="pkg://kennel.configs", config_name=config, version_base="1.3")(
-        job
-    )
-    with _argv([f"kennel {config}", *words]), _full_errors():
+    if instead is not None:
+        _refuse_groups(words, config)
+    with (
+        _place_of(config, instead) as place,
+        _argv([f"kennel {config}", *words]),
+        _full_errors(),
+    ):
         try:
-            main()
+            hydra.main(config_path=place, config_name=config, version_base="1.3")(job)()
         except OverrideParseException as error:
             raise UsageError(
                 f"{error.override!r} cannot be read as key=value.",
@@ -104,6 +116,40 @@ def with_settings(
             ) from error
     if failed:
         raise failed[0]
+
+
+def overrides_of_job() -> tuple[str, ...]:
+    """The words of the job that is carried out which are settings."""
+    return tuple(HydraConfig.get().overrides.task)
+
+
+def _refuse_groups(words: Sequence[str], config: str) -> None:
+    """A group would be laid over the whole settings, or under them, and mix with them."""
+    groups = {each.name for each in CONFIGS.iterdir() if each.is_dir()}
+    for word in words:
+        name = re.split("[=@]", word.lstrip("+~"), maxsplit=1)[0]
+        if name.partition("/")[0] in groups:
+            raise UsageError(
+                f"{word} chooses a group, and the settings are those of a run already.",
+                fix=f"name single settings ({name}.KEY=VALUE; --cfg job shows them), or choose "
+                "groups without --from-run",
+            )
+
+
+@contextmanager
+def _place_of(config: str, instead: Mapping[str, Any] | None) -> Iterator[str]:
+    """Where Hydra finds the configuration: the package, or a folder with `instead` alone."""
+    if instead is None:
+        yield PACKAGE
+        return
+    whole = {
+        "defaults": [{"hydra": "default"}, "_self_"],
+        "hydra": {"searchpath": [PACKAGE]},
+        **instead,
+    }
+    with TemporaryDirectory(prefix="kennel-") as folder:
+        OmegaConf.save(OmegaConf.create(whole), Path(folder) / f"{config}.yaml")
+        yield folder
 
 
 def _in_words(error: Exception) -> str:

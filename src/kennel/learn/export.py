@@ -32,9 +32,10 @@ from kennel.card import CARD, headline, write_card
 from kennel.dataset import Dataset, read_dataset
 from kennel.errors import BundleError, DatasetError
 from kennel.evaluate import Outputs
+from kennel.folders import origin_of
 from kennel.formats import FILES, formats_in
 from kennel.images import describe
-from kennel.infer import OnnxFunction, temperature
+from kennel.infer import OnnxClassifier, OnnxFunction, temperature
 from kennel.learn.formats import OPENERS, WRITERS
 from kennel.learn.int8 import try_int8
 from kennel.learn.judge import FALSE_REFUSAL_RATE, Judged, judge
@@ -44,7 +45,7 @@ from kennel.learn.parity import compare, parity_files
 from kennel.learn.trained import TrainedClassifier, load_model
 from kennel.machine import utc_now
 from kennel.rejection import BANK_FILE
-from kennel.run import CONFIG_YAML, Run
+from kennel.run import BEST_WEIGHTS, CONFIG_YAML, Run
 
 
 class _Exported:
@@ -115,23 +116,26 @@ def export(
             coverage=coverage,
             on_photo=on_photo,
         )
-        bundle = _describe(run, stage, judged)
+        bundle = _describe(run, dataset, stage, judged)
         target = to if to is not None else bundles / bundle.bundle_id
         found = _already_there(target, bundle.bundle_id) if _occupied(target) else None
+        bank = None if judged.bank is None else judged.bank.tobytes()
         if found is not None:
             formats = [name for name in formats if name not in formats_in(found)]
             if not formats:
                 return found
             bundle = replace(found, path=stage, files={})
+            bank = found.read(BANK_FILE) if BANK_FILE in found.files else None
+        if bank is not None:
+            (stage / BANK_FILE).write_bytes(bank)
+            bundle.files[BANK_FILE] = _entry(stage / BANK_FILE)
         bundle = _with_formats(bundle, formats, model, dataset)
         bundle = _compared(bundle, model, dataset, run, on_compared)
         if found is not None:
             return _add(bundle, target)
-        if judged.bank is not None:
-            (stage / BANK_FILE).write_bytes(judged.bank.tobytes())
-            bundle.files[BANK_FILE] = _entry(stage / BANK_FILE)
         write_card(bundle)
         write_bundle(replace(bundle, files={**bundle.files, CARD: _entry(stage / CARD)}))
+        OnnxClassifier(read_bundle(stage))  # what every door would refuse is not exported
         if target.is_dir():
             target.rmdir()  # it is empty
         stage.rename(target)
@@ -241,7 +245,7 @@ def _by_format(notes: Sequence[str]) -> dict[str, str]:
     return {note.partition(":")[0]: note for note in notes}
 
 
-def _describe(run: Run, stage: Path, judged: Judged) -> Bundle:
+def _describe(run: Run, dataset: Dataset, stage: Path, judged: Judged) -> Bundle:
     """All of bundle.json but the files and the parity."""
     digest = hashlib.sha256(file_sha256(stage / MODEL_ONNX).encode())
     digest.update(json.dumps(asdict(run.preprocess), sort_keys=True).encode())
@@ -263,21 +267,34 @@ def _describe(run: Run, stage: Path, judged: Judged) -> Bundle:
         conformal=judged.conformal,
         parity=(),
         metrics={"validation": headline(judged.figures)},
-        lineage=Lineage(
-            run_id=run.run_id,
-            git_commit=run.git_commit,
-            dirty=run.dirty,
-            dataset_id=run.dataset_id,
-            dataset_csv=run.dataset_csv,
-            config_sha256=file_sha256(run.path / CONFIG_YAML),
-            seed=run.seed,
-            backbone=run.backbone,
-            versions=run.versions,
-            hardware=run.hardware,
-            created_utc=utc_now(),
-        ),
+        lineage=_lineage(run, dataset),
         files={},
         path=stage,
+    )
+
+
+def _lineage(run: Run, dataset: Dataset) -> Lineage:
+    origin = origin_of(dataset.photos_dir)
+    return Lineage(
+        run_id=run.run_id,
+        git_commit=run.git_commit,
+        dirty=run.dirty,
+        dataset_id=run.dataset_id,
+        dataset_csv=run.dataset_csv,
+        config_sha256=file_sha256(run.path / CONFIG_YAML),
+        seed=run.seed,
+        backbone=run.backbone,
+        versions=run.versions,
+        hardware=run.hardware,
+        created_utc=utc_now(),
+        counts=dataset.counts,
+        data_source=origin.source,
+        data_licence=origin.licence,
+        weights_sha256=file_sha256(run.path / BEST_WEIGHTS),
+        overrides=run.overrides,
+        trained_utc=run.created_utc,
+        duration_s=run.duration_s,
+        from_run=run.from_run,
     )
 
 

@@ -26,7 +26,8 @@ from kennel.formats import FILES
 from kennel.images import read_photo
 from kennel.infer import OnnxFunction, temperature
 from kennel.machine import usable_cores
-from kennel.metrics import PairedTest, logsumexp, paired_test
+from kennel.metrics import logsumexp
+from kennel.paired import PairedTest, paired_test
 
 CALIBRATION_PHOTOS = 128  # of the train split; they give each activation its range
 TIMED_PHOTOS, ROUNDS = 8, 5

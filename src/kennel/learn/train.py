@@ -6,7 +6,7 @@ import logging
 import shutil
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +19,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
-from kennel.bundle import replacing
+from kennel.bundle import file_sha256, replacing
 from kennel.dataset import Dataset, read_dataset
 from kennel.errors import DatasetError, RunError, UsageError
 from kennel.hold import holding
@@ -31,6 +31,7 @@ from kennel.learn.memory import keep_freed_memory
 from kennel.learn.models import Model
 from kennel.learn.parts import augmentations, made, trainer_of
 from kennel.learn.photos import PhotoData
+from kennel.learn.reproduce import refuse_unlike_photos, say_differences
 from kennel.learn.resume import (
     checkpoint_to_resume,
     refuse_occupied,
@@ -40,32 +41,29 @@ from kennel.learn.resume import (
 from kennel.learn.schedule import total_steps
 from kennel.learn.settings import RecipeSettings
 from kennel.machine import git_state, hardware, utc_now, versions
-from kennel.run import (
-    BEST_WEIGHTS,
-    CONFIG_YAML,
-    Run,
-    write_run,
-)
+from kennel.run import BEST_WEIGHTS, CONFIG_YAML, Run, write_run
 
 log = logging.getLogger(__name__)
 LIBRARIES = (
-    "torch",
-    "torchvision",
-    "timm",
-    "lightning",
-    "hydra-core",
-    "onnxruntime",
-    "numpy",
-    "pillow",
+    *("torch", "torchvision", "timm", "lightning"),
+    *("hydra-core", "onnxruntime", "numpy", "pillow"),
 )
 PhotoCount = Callable[[int, str], Callable[[Path], None]]
 
 
-def train(settings: DictConfig, *, count: PhotoCount) -> Run:
+def train(
+    settings: DictConfig,
+    *,
+    count: PhotoCount,
+    overrides: Sequence[str] = (),
+    repeats: Run | None = None,
+) -> Run:
     """Carries out one run.
 
     Args:
         settings: kennel.learn.settings.TrainSettings, checked.
+        overrides: the words that asked for them, for the record.
+        repeats: the run that this one repeats: on the same photos, or not at all.
         count: count(total, what) gives a function that is called once an item, for progress.
     Returns:
         the run, as in its run.json.
@@ -81,7 +79,16 @@ def train(settings: DictConfig, *, count: PhotoCount) -> Run:
     earlier = set(out.iterdir()) if out.is_dir() else None
     _make_folder(out)
     with holding(out) if first else nullcontext():
-        return _carry_out(settings, out, earlier=earlier, first=first, resume=resume, count=count)
+        return _carry_out(
+            settings,
+            out,
+            earlier=earlier,
+            first=first,
+            resume=resume,
+            count=count,
+            overrides=overrides,
+            repeats=repeats,
+        )
 
 
 def _carry_out(
@@ -92,6 +99,8 @@ def _carry_out(
     first: bool,
     resume: Path | None,
     count: PhotoCount,
+    overrides: Sequence[str],
+    repeats: Run | None,
 ) -> Run:
     """The run, in the folder `out`, which is there and in which nobody else works; `earlier` is
     what was in it, None where it is new.
@@ -102,6 +111,8 @@ def _carry_out(
     try:
         trainer = trainer_of(settings)
         dataset = _open_dataset(settings, out, count)
+        if repeats is not None:
+            refuse_unlike_photos(repeats, dataset)
         if resume is not None:
             refuse_other_photos(resume, dataset)
         model: Model = made(settings.model, "model").build(dataset.labels)
@@ -142,8 +153,13 @@ def _carry_out(
         hardware=_hardware(),
         versions=versions(LIBRARIES),
         created_utc=utc_now(),
+        config_sha256=file_sha256(out / CONFIG_YAML) if first else None,
+        overrides=tuple(overrides),
+        from_run=repeats.run_id if repeats is not None else None,
         path=out,
     )
+    if repeats is not None and first:
+        say_differences(repeats, run, settings)
     return _fit(run, trainer, learner, data, resume=resume, started_s=started_s)
 
 
@@ -176,6 +192,7 @@ def _fit(
             best_epoch=best.epoch if best is not None else None,
             duration_s=round(time.monotonic() - started_s, 3),
             images_per_s=round(images_per_s(), 2),
+            weights_sha256=file_sha256(run.path / BEST_WEIGHTS) if written else None,
         )
 
     if trainer.is_global_zero:

@@ -1,6 +1,7 @@
 """Where photos come from: public sets and archives, fetched, checked and laid out for the index.
 
-`catalogue` says which sets there are, `fetch` brings one, by way of `download` and `archive`.
+`catalogue` says which sets there are, `fetch` brings one, by way of `download` and `archive`. `s3`
+keeps a registry of bundles.
 """
 
 from kennel.errors import KennelError
