@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -158,15 +157,15 @@ def compare(
             if not chunk:
                 continue
             batches = {preprocess: np.stack([photo for photo in seen if photo is not None])}
-            for other in {door.preprocess for door in doors} - set(batches):
-                again = _read(workers, [path for _, path in chunk], other)
-                batches[other] = np.stack([photo for photo in again if photo is not None])
-            said = partial(_probabilities, batches=batches, temperature=temperature)
-            ours, *others = workers.map(said, doors)
+            for own in {door.preprocess for door in doors} - set(batches):
+                again = _read(workers, [path for _, path in chunk], own)
+                batches[own] = np.stack([photo for photo in again if photo is not None])
+            logits = [workers.submit(door.logits, batches[door.preprocess]) for door in doors]
+            ours, *others = (softmax(each.result() / temperature) for each in logits)
             for comparison, theirs in zip(comparisons.values(), others, strict=True):
-                for (kind, path), own, their in zip(chunk, ours, theirs, strict=True):
-                    photo = f"{path.name} (drawn)" if kind == "awkward" else str(path)
-                    comparison.add(photo, own, their)
+                for (kind, path), our, their in zip(chunk, ours, theirs, strict=True):
+                    said = f"{path.name} (drawn)" if kind == "awkward" else str(path)
+                    comparison.add(said, our, their)
             for kind, path in chunk:
                 counts[kind] += 1
                 if on_photo is not None:
@@ -177,12 +176,6 @@ def compare(
         train=counts["train"],
         awkward=counts["awkward"],
     )
-
-
-def _probabilities(
-    door: Opened, batches: Mapping[Preprocess, np.ndarray], temperature: float
-) -> np.ndarray:  # Float64[N, K]
-    return softmax(door.logits(batches[door.preprocess]) / temperature)
 
 
 @contextmanager
