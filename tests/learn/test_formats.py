@@ -13,11 +13,12 @@ import numpy as np
 import pytest
 import timm
 import torch
-from bundles import tiny_bundle
+from bundles import entry, tiny_bundle
 
 from kennel.bundle import MODEL_ONNX, Bundle, Preprocess, read_bundle
 from kennel.cli import main
 from kennel.dataset import Dataset
+from kennel.errors import BundleError
 from kennel.formats import FILES, formats_in
 from kennel.images import read_photo
 from kennel.infer import OnnxFunction
@@ -35,6 +36,12 @@ def photos_of(dataset: Dataset, bundle: Bundle) -> np.ndarray:
     """Float32[N, 3, H, W] of the validation photos."""
     files = [dataset.file(photo) for photo in dataset.split("validation")]
     return np.stack([read_photo(file, bundle.preprocess) for file in files])
+
+
+def listed(bundle: Bundle, name: str) -> Bundle:
+    """The bundle, with the files of a format that were written into its folder."""
+    files = {file: entry(bundle.path / file) for file in FILES[name]}
+    return replace(bundle, files={**bundle.files, **files})
 
 
 def onnx_logits(bundle: Bundle, batch: np.ndarray) -> np.ndarray:
@@ -122,7 +129,7 @@ def test_a_network_with_arguments_of_its_own_is_built_again(model: Any, tmp_path
     batch = torch.randn(2, 3, size, size)
     bundle = replace(tiny_bundle(tmp_path / "tiny"), preprocess=built.preprocess)
     write_safetensors(built, bundle)
-    opened = open_safetensors(bundle)
+    opened = open_safetensors(listed(bundle, "safetensors"))
     with torch.inference_mode():
         ours = built.network.eval()(batch).numpy()
     np.testing.assert_allclose(opened.logits(batch.numpy()), ours, atol=1e-5)
@@ -149,7 +156,23 @@ def test_the_preprocessing_is_read_back_from_what_was_written(
     )
     bundle = replace(tiny_bundle(tmp_path / "tiny"), preprocess=pre)
     WRITERS[name](small(), bundle)
-    assert OPENERS[name](bundle).preprocess == pre
+    assert OPENERS[name](listed(bundle, name)).preprocess == pre
+
+
+@pytest.mark.parametrize("name", list(WRITERS))
+def test_a_file_with_another_byte_is_not_opened(name: str, tmp_path: Path) -> None:
+    bundle = tiny_bundle(tmp_path / "tiny")
+    if name == "pt2":  # a second to write, and never read: any file does
+        (bundle.path / "model.pt2").write_bytes(b"not what was exported")
+    else:
+        WRITERS[name](small(), bundle)
+    whole = listed(bundle, name)
+    spoilt = bundle.path / FILES[name][0]
+    content = bytearray(spoilt.read_bytes())
+    content[len(content) // 2] ^= 1
+    spoilt.write_bytes(content)
+    with pytest.raises(BundleError, match="is not the file that was exported"):
+        OPENERS[name](whole)
 
 
 # torch alone

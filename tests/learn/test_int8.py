@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from bundles import entry
 from pictures import draw_dataset
 
 from kennel.bundle import Bundle, read_bundle
@@ -102,7 +103,8 @@ def test_the_model_is_quantised_and_says_labels_and_preprocessing(
     assert trial.rise[0] <= trial.log_loss[1] - trial.log_loss[0] <= trial.rise[1]
     model = onnx.load(copy.path / "model.int8.onnx")
     assert {"QuantizeLinear", "DequantizeLinear"} <= {node.op_type for node in model.graph.node}
-    opened = open_int8(copy)
+    files = {**copy.files, "model.int8.onnx": entry(copy.path / "model.int8.onnx")}
+    opened = open_int8(replace(copy, files=files))
     assert (opened.labels, opened.preprocess) == (copy.labels, copy.preprocess)
     batch = np.zeros((3, 3, 32, 32), np.float32)
     assert opened.logits(batch).shape == (3, 3)

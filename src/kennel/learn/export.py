@@ -107,25 +107,27 @@ def export(
             size=run.preprocess.size,
             metadata=metadata,
         )
-        judged = judge(
-            _Exported(stage / MODEL_ONNX, run.labels),
-            dataset,
-            run,
-            refuse=refuse,
-            method=method,
-            coverage=coverage,
-            on_photo=on_photo,
-        )
-        bundle = _describe(run, dataset, stage, judged)
-        target = to if to is not None else bundles / bundle.bundle_id
-        found = _already_there(target, bundle.bundle_id) if _occupied(target) else None
-        bank = None if judged.bank is None else judged.bank.tobytes()
+        bundle_id = _bundle_id(run, stage, refuse, method, coverage)
+        target = to if to is not None else bundles / bundle_id
+        found = _already_there(target, bundle_id) if _occupied(target) else None
         if found is not None:
             formats = [name for name in formats if name not in formats_in(found)]
             if not formats:
                 return found
             bundle = replace(found, path=stage, files={})
             bank = found.read(BANK_FILE) if BANK_FILE in found.files else None
+        else:
+            judged = judge(
+                _Exported(stage / MODEL_ONNX, run.labels),
+                dataset,
+                run,
+                refuse=refuse,
+                method=method,
+                coverage=coverage,
+                on_photo=on_photo,
+            )
+            bundle = _describe(run, dataset, stage, judged, bundle_id)
+            bank = None if judged.bank is None else judged.bank.tobytes()
         if bank is not None:
             (stage / BANK_FILE).write_bytes(bank)
             bundle.files[BANK_FILE] = _entry(stage / BANK_FILE)
@@ -245,16 +247,23 @@ def _by_format(notes: Sequence[str]) -> dict[str, str]:
     return {note.partition(":")[0]: note for note in notes}
 
 
-def _describe(run: Run, dataset: Dataset, stage: Path, judged: Judged) -> Bundle:
-    """All of bundle.json but the files and the parity."""
+def _bundle_id(
+    run: Run, stage: Path, refuse: float, method: str | None, coverage: float | None
+) -> str:
+    """The run, and eight digits of the model, of what it sees, and of what was asked for: not of
+    what was fitted, which may differ in its last bits.
+    """
     digest = hashlib.sha256(file_sha256(stage / MODEL_ONNX).encode())
     digest.update(json.dumps(asdict(run.preprocess), sort_keys=True).encode())
-    # What was asked for, not what was fitted: that may differ in its last bits.
-    asked = (judged.rejection.false_refusal_rate, judged.rejection.method, judged.coverage)
-    digest.update(json.dumps(asked).encode())
+    digest.update(json.dumps((refuse, method, coverage)).encode())
+    return f"{run.run_id}-{digest.hexdigest()[:8]}"
+
+
+def _describe(run: Run, dataset: Dataset, stage: Path, judged: Judged, bundle_id: str) -> Bundle:
+    """All of bundle.json but the files and the parity."""
     side: tuple[str | int, ...] = ("batch", 3, run.preprocess.size, run.preprocess.size)
     return Bundle(
-        bundle_id=f"{run.run_id}-{digest.hexdigest()[:8]}",
+        bundle_id=bundle_id,
         labels=run.labels,
         preprocess=run.preprocess,
         input=Tensor(name="image", dtype="float32", shape=side),

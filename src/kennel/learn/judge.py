@@ -43,11 +43,6 @@ class Judged:
     figures: Figures
     features: int
 
-    @property
-    def coverage(self) -> float | None:
-        """Of the prediction sets, where there are any."""
-        return None if self.conformal is None else self.conformal.coverage
-
 
 def judge(
     classifier: Classifier,
