@@ -19,7 +19,7 @@ al., ICML 2022, arXiv:1911.11132; knn: Y. Sun et al., ICML 2022, arXiv:2204.0650
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import get_args
 
 import numpy as np
@@ -124,29 +124,18 @@ def fit_rejection(
         candidates = measure_methods(part, validation, fit_head=fit_head, seed=seed)
         best = max(candidates, key=lambda candidate: candidate.auroc, default=None)
         method = DEFAULT if best is None else best.method
-    bank = None
-    parts: dict[str, object] = {}
+    bank, at, neighbours, scales = None, None, 0, None
     if method in ("knn", "knn_energy"):
         bank = as_bank(train.features[kept])
-        parts["bank"] = Bank(BANK_FILE, rows=len(bank), features=bank.shape[1])
-        parts["neighbours"] = min(NEIGHBOURS, len(bank))
-        near = nearest(validation.features, directions(bank), min(NEIGHBOURS, len(bank)))
-        if method == "knn_energy":
-            parts["scales"] = (_scale(near), _scale(energy(validation.logits)))
-
-    def rejection(threshold: float) -> Rejection:
-        return Rejection(
-            method=method,
-            threshold=threshold,
-            false_refusal_rate=rate,
-            split=split,
-            n=len(validation.truth),
-            candidates=candidates,
-            **parts,  # type: ignore[arg-type]
-        )
-
-    scores = Scorer(rejection(0.0), bank)(validation.logits, validation.features)
-    return rejection(refusal_threshold(scores, rate)), bank
+        at = Bank(BANK_FILE, rows=len(bank), features=bank.shape[1])
+        neighbours = min(NEIGHBOURS, len(bank))
+    if method == "knn_energy" and bank is not None:
+        near = nearest(validation.features, directions(bank), neighbours)
+        scales = _scale(near), _scale(energy(validation.logits))
+    n = len(validation.truth)
+    unset = Rejection(method, 0.0, rate, split, n, at, neighbours, scales, candidates)
+    scores = Scorer(unset, bank)(validation.logits, validation.features)
+    return replace(unset, threshold=refusal_threshold(scores, rate)), bank
 
 
 def measure_methods(

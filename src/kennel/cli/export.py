@@ -9,6 +9,7 @@ import json
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import get_args
 
 from kennel.errors import need
 
@@ -16,6 +17,8 @@ EXAMPLE = "kennel export runs/<id> --formats onnx,safetensors"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    from kennel.schema import RejectionMethod
+
     parser.add_argument("run", metavar="RUN", type=Path, help="folder that kennel train wrote")
     parser.add_argument(
         "--to", metavar="DIR", type=Path, help="the bundle's folder (default: bundles/<id>)"
@@ -42,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--reject-by",
-        choices=["energy", "max_logit", "knn", "knn_energy"],
+        choices=get_args(RejectionMethod),
         help="the score that decides it (default: the best of them, measured by leaving labels "
         "out)",
     )
