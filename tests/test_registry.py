@@ -580,6 +580,7 @@ def test_a_folder_that_is_another_registry_is_refused(
 # ---- interrupted, full, at once
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("most_bytes", [10, 500])
 def test_a_full_disk_leaves_the_champion_and_no_half_of_anything(
     champion: Dataset, most_bytes: int
@@ -598,6 +599,8 @@ def everything() -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in files}
 
 
+@pytest.mark.slow
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("event", "part"), [("os.rename", "bundles/strong-"), ("os.link", "history/")]
 )
