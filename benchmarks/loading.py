@@ -20,12 +20,12 @@ from typing import Any
 
 from kennel.dataset import read_dataset
 from kennel.learn.augment import RandomHorizontalFlip, RandomResizedCrop
-from kennel.learn.callbacks import Speed
 from kennel.learn.learner import Learner
 from kennel.learn.memory import keep_freed_memory
 from kennel.learn.models import EfficientNetLite0, MambaOut, Model
 from kennel.learn.photos import PhotoData
 from kennel.learn.settings import RecipeSettings
+from kennel.learn.watch.speed import Speed
 from kennel.machine import hardware, versions
 
 MODELS = {"mambaout": MambaOut, "efficientnet_lite0": EfficientNetLite0}

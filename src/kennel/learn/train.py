@@ -24,7 +24,7 @@ from kennel.dataset import Dataset, read_dataset
 from kennel.errors import DatasetError, RunError, UsageError
 from kennel.hold import holding
 from kennel.index import index_photos
-from kennel.learn.callbacks import BestWeights, Speed
+from kennel.learn.best_weights import BestWeights
 from kennel.learn.features import FeatureData
 from kennel.learn.learner import Learner, balanced_weights, fit_head
 from kennel.learn.memory import keep_freed_memory
@@ -40,6 +40,7 @@ from kennel.learn.resume import (
 )
 from kennel.learn.schedule import total_steps
 from kennel.learn.settings import RecipeSettings
+from kennel.learn.watch.speed import Speed
 from kennel.machine import git_state, hardware, utc_now, versions
 from kennel.run import BEST_WEIGHTS, CONFIG_YAML, Run, write_run
 

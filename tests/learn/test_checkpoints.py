@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from kennel.errors import RunError, UsageError
-from kennel.learn.callbacks import BestWeights, Speed, write_weights
+from kennel.learn.best_weights import BestWeights, write_weights
 from kennel.learn.checkpoints import MetricsCsv, WholeCheckpoints
 from kennel.learn.models import MambaOut, Network
 
@@ -94,7 +94,7 @@ def test_weights_are_written_whole_or_not_at_all(
     def cut(*_: Any, **__: Any) -> bytes:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("kennel.learn.callbacks.save", cut)
+    monkeypatch.setattr("kennel.learn.best_weights.save", cut)
     with pytest.raises(KeyboardInterrupt):
         write_weights(network, path)
     assert path.read_bytes() == whole
@@ -134,28 +134,3 @@ def test_a_resumed_run_goes_on_with_metrics_csv_from_its_checkpoint(tmp_path: Pa
         second.log_metrics({"loss": 2.0}, step)
     second.save()
     assert rows(tmp_path) == [("0", "1.0"), ("1", "1.0"), ("2", "2.0"), ("3", "2.0")]
-
-
-def test_speed_counts_photos_and_their_time_without_validation(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    speed = Speed()
-    assert speed.images_per_s == 0.0
-    logged: dict[str, float] = {}
-    module: Any = SimpleNamespace(
-        device=torch.device("cpu"), log=lambda name, value, **_: logged.update({name: value})
-    )
-    # A step of 3 s after waiting 1 s; validation of 100 s; a step of 3 s after waiting 1 s.
-    times = iter([0.0, 1.0, 4.0, 104.0, 105.0, 108.0])
-    monkeypatch.setattr("kennel.learn.callbacks.time.monotonic", lambda: next(times))
-    trainer: Any = SimpleNamespace(world_size=2, is_last_batch=False)
-    speed.on_train_epoch_start(trainer, module)
-    for last in (False, True):
-        trainer.is_last_batch = last
-        speed.on_train_batch_start(trainer, module, None, 0)
-        speed.on_train_batch_end(trainer, module, None, (torch.zeros(3, 1), None), 0)
-        if not last:
-            speed.on_validation_end(trainer, module)
-    assert speed.images == 12
-    assert logged == {"train/images_per_s": 12 / 8, "train/wait_share": 2 / 8}
-    assert speed.images_per_s == 12 / 8
