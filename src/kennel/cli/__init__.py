@@ -76,8 +76,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         _say_error(error.message, error.fix)
         return error.exit_code
     except Stopped as stop:
-        sys.stderr.write(f"\nstopped ({stop.why}): {stop.message}\n")
-        sys.stderr.write(f"next: {stop.fix}\n" if stop.fix else "")
+        if os.environ.get("LOCAL_RANK", "0") == "0":  # of a run's processes the first says it
+            sys.stderr.write(f"\nstopped ({stop.why}): {stop.message}\n")
+            sys.stderr.write(f"next: {stop.fix}\n" if stop.fix else "")
         return stop.exit_code
     except KeyboardInterrupt:
         sys.stderr.write("\nstopped: nothing was left half-written.\n")
