@@ -25,9 +25,9 @@ PLAIN = (
     *("optimizer._target_=torch.optim.Adam", "optimizer.weight_decay=0", "trainer.max_epochs=20"),
 )
 RECIPES = {
-    # The tutorial's: OneCycle from 1e-3 to 1e-2, the photo bent to 224 px, no augmentation. Its author
-    # steps the schedule once an epoch and so never leaves its beginning; stepped as it is meant, it
-    # does not learn. Hence the same at a tenth: what it is measured by.
+    # The tutorial's: OneCycle from 1e-3 to 1e-2, the photo bent to 224 px, no augmentation. Its
+    # author steps the schedule once an epoch and so never leaves its beginning; stepped as it is
+    # meant, it does not learn. Hence "plain", the same at a tenth, which others are measured by.
     "hot": (*PLAIN, "optimizer.lr=1e-2", "schedule.start=0.1"),
     "plain": (*PLAIN, "optimizer.lr=1e-3"),
     "quick": ("experiment=quick",),
