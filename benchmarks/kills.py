@@ -48,6 +48,7 @@ class Tally:
 
     runs: int = 0
     kills: int = 0
+    killed: int = 0  # runs that were, at least once
     same_weights: int = 0
     same_best: int = 0
     same_metrics: int = 0
@@ -220,13 +221,19 @@ def wait_for_part(out: Path, child: int, sightings: int) -> bool:
     return True
 
 
-def wait_for_change(path: Path, child: int) -> bool:
-    before = path.stat().st_mtime_ns if path.exists() else 0
-    while not (path.exists() and path.stat().st_mtime_ns != before and path.stat().st_size):
+def wait_for_step(out: Path, child: int, step: int) -> bool:
+    """Until that step is in metrics.csv; False where the process ended."""
+    while last_step(out) < step:
         if os.waitpid(child, os.WNOHANG)[0]:
             return False
         time.sleep(0.002)
     return True
+
+
+def last_step(out: Path) -> int:
+    """Of metrics.csv, as far as it is whole; -1 where there is none."""
+    steps = [row["step"] for row in rows(out) if str(row.get("step")).isdigit()]
+    return int(steps[-1]) if steps else -1
 
 
 def newest_s(out: Path) -> float:
@@ -277,12 +284,6 @@ def rows(out: Path) -> list[dict[str, str]]:
         ]
 
 
-def last_epoch(out: Path) -> str:
-    """Of the last row of metrics.csv; empty where there is none."""
-    told = [row["epoch"] for row in rows(out) if row.get("epoch")]
-    return told[-1] if told else ""
-
-
 def measure(
     name: str, train: Callable[[Path, Path], int], work: Path, *, runs: int, seed: int
 ) -> Tally:
@@ -294,35 +295,38 @@ def measure(
     whole_s = time.monotonic() - began_s
     again = work / f"{name}-again"
     assert ended(started(train, work, again), within_s=300) == 0, "the second whole run failed"
+    steps = 1 + last_step(reference)
     expected, expected_rows = weights(last_of(reference)), rows(reference)
     repeats = same_tensors(expected, weights(last_of(again)))
     best = reference / "checkpoints" / "best.safetensors"
     for number in range(runs):
         out, mode = work / f"{name}-{number:03}", MODES[number % len(MODES)]
         tally.runs += 1
-        epochs: list[str] = []
+        epochs: list[int] = []
+        first = draw.randrange(steps - 1)
         for kills in range(2 if mode == MODES[2] else 1):
             child, began = started(train, work, out), time.time()
             if mode == MODES[1]:
                 alive = wait_for_part(out, child, draw.randint(1, 20))
                 alive = alive and ended(child, within_s=draw.uniform(0, 0.015)) is None
-            elif kills:
-                alive = wait_for_change(out / "metrics.csv", child)
-                alive = alive and ended(child, within_s=draw.uniform(0, 0.5)) is None
+            elif mode == MODES[2]:  # the second just after the first was made up for
+                alive = wait_for_step(out, child, first + kills)
             else:
-                alive = ended(child, within_s=draw.uniform(0.05, 0.95) * whole_s) is None
+                alive = wait_for_step(out, child, draw.randrange(steps))
+                alive = alive and ended(child, within_s=draw.uniform(0, whole_s / steps)) is None
             if not alive:
                 continue
             kill(child)
             tally.kills += 1
             tally.within_save += bool(parts(out))
-            epochs.append(last_epoch(out))
+            epochs.append(last_step(out) // (steps // EPOCHS))
             tally.lost_s.append(time.time() - max(newest_s(out), began))
             bad = unreadable(out)
             tally.unreadable += len(bad)
             for path in bad:
                 path.unlink()
-        tally.within_epoch += len(epochs) == 2 and epochs[0] == epochs[1] != ""
+        tally.killed += bool(epochs)
+        tally.within_epoch += len(epochs) == 2 and epochs[0] == epochs[1]
         code = ended(started(train, work, out), within_s=300)
         shutil.rmtree(temporary(out))
         if code != 0:
@@ -343,7 +347,8 @@ def measure(
         print(name, number, mode, "same" if same else "OTHER", file=sys.stderr, flush=True)
     print(
         f"{name}: {tally.runs} runs of {whole_s:.1f} s (two that nobody kills are "
-        f"{'the same' if repeats else 'not the same'}), {tally.kills} SIGKILLs, "
+        f"{'the same' if repeats else 'not the same'}), {tally.kills} SIGKILLs of "
+        f"{tally.killed} of them, "
         f"{tally.within_save} within a save, {tally.within_epoch} second ones within the epoch: "
         f"{tally.same_weights} ended with the same weights, {tally.same_best} with the same best "
         f"weights, {tally.same_metrics} with the same metrics.csv; {tally.unreadable} unreadable "
