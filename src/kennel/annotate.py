@@ -93,7 +93,9 @@ def annotate(
     return picture
 
 
-def sheet(title: str, photos: Sequence[Image.Image], words: Sequence[tuple[str, str]]) -> Image.Image:
+def sheet(
+    title: str, photos: Sequence[Image.Image], words: Sequence[tuple[str, str]]
+) -> Image.Image:
     """Photos side by side on paper, of one height and never stretched, with two lines under each.
 
     Args:
@@ -115,10 +117,9 @@ def sheet(title: str, photos: Sequence[Image.Image], words: Sequence[tuple[str, 
         left, top = MARGIN + at % columns * (CELL + MARGIN), head + at // columns * row
         picture.paste(photo, (left + (CELL - photo.width) // 2, top + CELL - photo.height))
         for line, (text, colour) in enumerate(zip(lines, (INK, QUIET_INK), strict=True)):
-            font_of, text = _font_for(text)
-            base = top + CELL + GAP + SMALLEST + line * _leading(SMALL)
-            text = _cut(text, CELL, font_of(SMALLEST))
-            draw.text((left, base), text, fill=colour, font=font_of(SMALLEST), anchor="ls")
+            font_of, said = _font_for(text)
+            font, base = font_of(SMALLEST), top + CELL + GAP + SMALLEST + line * _leading(SMALL)
+            draw.text((left, base), _cut(said, CELL, font), fill=colour, font=font, anchor="ls")
     return picture
 
 

@@ -44,14 +44,10 @@ def draw_confusion(report: SplitReport, path: Path, *, bundle_id: str) -> None:
     Raises:
         MissingExtraError: matplotlib is not installed.
     """
-    draw_matrix(
-        report.figures.confusion, report.labels, path, caption=_caption(report, bundle_id)
-    )
+    draw_matrix(report.figures.confusion, report.labels, path, caption=_caption(report, bundle_id))
 
 
-def draw_matrix(
-    confusion: np.ndarray, labels: Sequence[str], path: Path, *, caption: str
-) -> None:
+def draw_matrix(confusion: np.ndarray, labels: Sequence[str], path: Path, *, caption: str) -> None:
     """Draws any confusion matrix as `draw_confusion` draws a split's.
 
     Args:

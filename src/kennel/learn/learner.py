@@ -120,7 +120,7 @@ class Learner(L.LightningModule):
     def validation_step(self, batch: tuple[Tensor, Tensor], _: int) -> Tensor:
         """Float32[N, K], for callbacks that look at answers."""
         photos, truth = batch
-        logits = self(photos)
+        logits: Tensor = self(photos)
         self._log("validation/loss", F.cross_entropy(logits, truth), len(photos))
         self._log("validation/top1", (logits.argmax(1) == truth).float().mean(), len(photos))
         return logits

@@ -5,6 +5,7 @@ N pictures of H x W pixels.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -54,10 +55,8 @@ def show(trainer: L.Trainer, name: str, pictures: Sequence[UInt8]) -> None:
         elif isinstance(board, WandbLogger):
             place.log_image(name, list(pictures), step)
         else:
-            for at, picture in enumerate(pictures):
-                number = f"_{at + 1:02}" if len(pictures) > 1 else ""
-                file = f"pictures/{name}/step_{step:06}{number}.png"
-                place.experiment.log_image(place.run_id, picture, file)
+            file = f"pictures/{name}/step_{step:06}.png"
+            place.experiment.log_image(place.run_id, _tiled(pictures), file)
 
 
 def log_figures(trainer: L.Trainer, figures: dict[str, float], *, step: int) -> None:
@@ -68,3 +67,13 @@ def log_figures(trainer: L.Trainer, figures: dict[str, float], *, step: int) -> 
     for logger in trainer.loggers:
         if not isinstance(logger, CSVLogger):
             logger.log_metrics(figures, step=step)
+
+
+def _tiled(pictures: Sequence[UInt8]) -> UInt8:
+    """Pictures beside and below each other, in about as many rows as columns."""
+    columns = math.ceil(math.sqrt(len(pictures)))
+    gaps = -len(pictures) % columns
+    every = np.stack([*pictures, *[np.full_like(pictures[0], 255)] * gaps])
+    rows, (height, width) = len(every) // columns, every.shape[1:3]
+    grid = every.reshape(rows, columns, height, width, 3).swapaxes(1, 2)
+    return grid.reshape(rows * height, columns * width, 3)

@@ -92,7 +92,7 @@ class Machine:
         self._before_s, self._before = 0.0, dict[str, int]()
 
     def begin(self) -> None:
-        """What `sample` compares with first. psutil keeps account by thread: in that of `sample`."""
+        """What the first sample compares with. Asked in its thread: psutil keeps account by it."""
         self._before_s, self._before = time.monotonic(), _counters()
         psutil.cpu_percent(percpu=True)
 
@@ -138,7 +138,9 @@ def _counters() -> dict[str, int]:
         if disks := psutil.disk_io_counters():
             found |= {"disk_read": disks.read_bytes, "disk_written": disks.write_bytes}
     with suppress(OSError):
-        nets = [net for name, net in psutil.net_io_counters(pernic=True).items() if name[:2] != "lo"]
+        nets = [
+            net for name, net in psutil.net_io_counters(pernic=True).items() if name[:2] != "lo"
+        ]
         found["network_received"] = sum(net.bytes_recv for net in nets)
         found["network_sent"] = sum(net.bytes_sent for net in nets)
     return found
@@ -214,16 +216,17 @@ class Watch:
     def _look(self) -> None:
         self._machine.begin()
         last_s = time.monotonic()
-        over = False
+        over, taken = False, 0
         while not over:
             over = self._over.wait(self._every_s)
-            if over and time.monotonic() - last_s < min(LEAST_S, self._every_s / 2):
+            if over and taken and time.monotonic() - last_s < LEAST_S:
                 return
             last_s = time.monotonic()
             try:
                 sample = self._machine.sample()
             except (psutil.Error, OSError, RuntimeError):  # what it cannot see now, it may later
                 continue
+            taken += 1
             self._taken.put(sample)
             with suppress(OSError):  # a full disk must not end here what may end well elsewhere
                 self._table.add({"time_utc": utc_now(), "step": self._step(), **sample})

@@ -64,8 +64,7 @@ class Mistakes(Callback):
         pl_module: L.LightningModule,
         outputs: Any,
         batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
+        *_: Any,
     ) -> None:
         if has_boards(trainer) and isinstance(outputs, Tensor):
             logits = outputs.detach().float()
@@ -97,29 +96,38 @@ class Mistakes(Callback):
         answer = answer.astype(np.int64)
         truth = np.asarray(split.truth[: len(answer)], np.int64)
         show(trainer, "validation/confusion", [matrix(truth, answer, split.labels)])
-        worst = np.argsort(-np.where(answer != truth, loss, -np.inf), kind="stable")
-        worst = worst[: min(self.photos, int((answer != truth).sum()))]
-        if not len(worst):
+        shown = worst(truth, answer, loss, most=self.photos)
+        if not shown:
             return
-        wrong = (answer != truth).sum()
+        wrong = int((answer != truth).sum())
         title = (
             f"{wrong} of {len(truth)} validation photos {'is' if wrong == 1 else 'are'} wrong"
-            + (f"; the worst {len(worst)}" if wrong > len(worst) else "")
+            + (f"; the worst {len(shown)}" if wrong > len(shown) else "")
         )
         words = [
             (
                 in_words(split.labels[truth[at]]),
                 f"taken for {in_words(split.labels[answer[at]])}, {100 * probability[at]:.0f} %",
             )
-            for at in worst.tolist()
+            for at in shown
         ]
         try:
-            pixels = split.shown(worst.tolist())
+            pixels = split.shown(shown)
         except KennelError as error:  # pictures are no reason to lose a run
             log.warning("the wrong validation photos are not shown: %s", error)
             return
         drawn = sheet(title, [Image.fromarray(photo) for photo in pixels], words)
         show(trainer, "validation/mistakes", [np.asarray(drawn)])
+
+
+def worst(
+    truth: NDArray[np.int64], answer: NDArray[np.int64], loss: NDArray[np.float32], *, most: int
+) -> list[int]:
+    """Indexes of the wrong photos, at most so many, the largest loss first."""
+    wrong = np.flatnonzero(truth != answer)
+    order = np.argsort(-loss[wrong], kind="stable")
+    found: list[int] = wrong[order][:most].tolist()
+    return found
 
 
 def matrix(
@@ -157,6 +165,6 @@ def matrix(
     np.add.at(confusion, (rows[seen], columns[seen]), 1)
     with TemporaryDirectory() as folder:
         path = Path(folder) / "confusion.png"
-        draw_matrix(confusion, [labels[at] for at in chosen], path, caption=caption)
+        draw_matrix(confusion, [labels[at] for at in chosen.tolist()], path, caption=caption)
         with Image.open(path) as picture:
             return np.asarray(picture.convert("RGB"))

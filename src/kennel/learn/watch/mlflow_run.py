@@ -34,8 +34,8 @@ class MlflowRun(MLFlowLogger):
 
     Args:
         folder: the run's own.
-        tracking_uri: `sqlite:///mlruns/mlflow.db`, whose folder is made and takes the artifacts too;
-            or a server's address.
+        tracking_uri: `sqlite:///mlruns/mlflow.db`, whose folder is made and takes the artifacts
+            too; or a server's address.
         experiment_name: that the run belongs to.
         model: whether the trained network is kept there as ONNX, with its signature.
     """
@@ -50,9 +50,9 @@ class MlflowRun(MLFlowLogger):
     ) -> None:
         # MLflow counts its users by network unless told before it is imported.
         os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
-        os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+        os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
         need("mlflow", extra="mlflow")
-        logging.getLogger("alembic").setLevel(logging.WARNING)
+        logging.getLogger("alembic").setLevel(logging.ERROR)
         self._folder, self._keeps_model = Path(folder), model
         self._started = False
         artifacts = None
@@ -99,7 +99,7 @@ class MlflowRun(MLFlowLogger):
                 if (run.path / name).is_file():
                     self.experiment.log_artifact(self.run_id, str(run.path / name))
             if self._keeps_model and run.best_checkpoint is not None:
-                self._log_model(run)
+                self._keep_model(run)
         except Exception as error:  # the run itself is done, and whole
             log.warning("MLflow did not take all of the run: %s", str(error).splitlines()[0])
 
@@ -126,7 +126,7 @@ class MlflowRun(MLFlowLogger):
         params = flat(settings_of(self._folder))
         self.log_hyperparams({k: v for k, v in params.items() if k not in known})
 
-    def _log_model(self, run: Run) -> None:
+    def _keep_model(self, run: Run) -> None:
         """The best weights as ONNX with labels, preprocessing and signature; no pickle in it."""
         import mlflow
         import onnx
@@ -168,5 +168,5 @@ def _unreachable(uri: str, error: Exception) -> RunError:
     reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
     return RunError(
         f"MLflow at {uri} cannot be written: {reason}.",
-        fix="logger.mlflow.tracking_uri=sqlite:///mlruns/mlflow.db, or logger=default without MLflow",
+        fix="logger.mlflow.tracking_uri=sqlite:///mlruns/mlflow.db, or logger=default",
     )

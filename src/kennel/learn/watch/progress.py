@@ -5,7 +5,6 @@ finished epoch everywhere.
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 import time
 from typing import Any, TextIO
@@ -15,6 +14,7 @@ import torch
 from lightning.pytorch.callbacks import ProgressBar
 
 REDRAW_EVERY_S = 0.2
+USUAL_COLUMNS = 80
 RECENT = 0.1  # weight of a step in the pace; about ten steps are remembered
 
 
@@ -34,7 +34,7 @@ class Progress(ProgressBar):
         self._loss: float | None = None
         self._drawn_s = 0.0
         self._images = 0
-        self._epoch_s = self._trained_s = 0.0
+        self._trained_s = 0.0
 
     def enable(self) -> None:
         self._enabled = True
@@ -54,7 +54,7 @@ class Progress(ProgressBar):
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._images, self._trained_s = 0, 0.0
-        self._epoch_s = self._pace.resume()
+        self._pace.resume()
 
     def on_train_batch_end(
         self,
@@ -67,7 +67,7 @@ class Progress(ProgressBar):
         images = len(batch[0]) * trainer.world_size
         self._images += images
         self._trained_s += self._pace.step(images)
-        # On an accelerator a loss that is read is waited for; where it is logged that happens anyway.
+        # On an accelerator who reads a loss waits for it; where it is logged, it is read anyway.
         if pl_module.device.type == "cpu" or trainer._logger_connector.should_update_logs:
             loss = outputs.get("loss") if isinstance(outputs, dict) else outputs
             self._loss = float(loss) if isinstance(loss, torch.Tensor) else None
@@ -97,7 +97,7 @@ class Progress(ProgressBar):
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         figures = trainer.callback_metrics
         rate = self._images / max(self._trained_s, 1e-9)
-        facts = [_epoch(trainer), _time(time.monotonic() - self._epoch_s), f"{rate:.0f} images/s"]
+        facts = [_epoch(trainer), f"{rate:.0f} images/s"]
         for name, said in (("train/loss_epoch", "loss"), ("validation/top1", "validation top1")):
             if name in figures:
                 facts.append(f"{said} {float(figures[name]):.3f}")
@@ -122,8 +122,7 @@ class Progress(ProgressBar):
         return True
 
     def _write_again(self, facts: list[str]) -> None:
-        columns = shutil.get_terminal_size().columns
-        self._to.write(f"\r{_line(facts)[: columns - 1]}\x1b[K")
+        self._to.write(f"\r{_line(facts)[: _columns(self._to) - 1]}\x1b[K")
         self._to.flush()
 
     def _clear(self) -> None:
@@ -141,10 +140,9 @@ class Pace:
         self.images_per_s = 0.0
         self._since_s = time.monotonic()
 
-    def resume(self) -> float:
-        """What follows begins now, in monotonic seconds."""
+    def resume(self) -> None:
+        """What follows begins now."""
         self._since_s = time.monotonic()
-        return self._since_s
 
     def step(self, images: int) -> float:
         """A step ended; gives its seconds, waiting for photos included."""
@@ -175,6 +173,13 @@ class Pace:
         every = trainer.check_val_every_n_epoch or 1
         validations = batches / max(float(each_epoch), 1.0) / every
         return float(batches * self.step_s + validations * self.validation_s)
+
+
+def _columns(terminal: TextIO) -> int:
+    try:
+        return os.get_terminal_size(terminal.fileno()).columns or USUAL_COLUMNS
+    except (OSError, ValueError):
+        return USUAL_COLUMNS
 
 
 def _epoch(trainer: L.Trainer) -> str:

@@ -176,7 +176,9 @@ def _mark(device: torch.device) -> Mark:
 
 
 def _is_over(mark: Mark) -> bool:
-    return bool(mark.query()) if isinstance(mark, torch.cuda.Event) else True
+    if isinstance(mark, torch.cuda.Event):
+        return bool(mark.query())  # type: ignore[no-untyped-call]
+    return True
 
 
 def _seconds(earlier: Mark, later: Mark) -> float:

@@ -42,6 +42,7 @@ class WandbRun(WandbLogger):
                 x_save_requirements=False,
             ),
         )
+        self._wandb_init.pop("anonymous", None)  # W&B warns of it, whatever it is
 
     @property
     @rank_zero_experiment
