@@ -1,4 +1,4 @@
-"""Loggers by choice: what each keeps, that a resumed run goes on there, and that none calls home."""
+"""Loggers by choice: what each keeps, that a resumed run goes on there, that none calls home."""
 
 from __future__ import annotations
 
@@ -132,10 +132,8 @@ def trained_answers(run: Run, photos: np.ndarray) -> np.ndarray:
 
 def test_a_resumed_run_goes_on_in_the_same_mlflow_run(words: list[str], tmp_path: Path) -> None:
     train_with([*words, "logger=mlflow", "logger.mlflow.model=false"])
-    train_with(
-        [*words, "logger=mlflow", "logger.mlflow.model=false"]
-        + ["ckpt_path=last", "trainer.max_epochs=3"]
-    )
+    words += ["logger.mlflow.model=false", "ckpt_path=last", "trainer.max_epochs=3"]
+    train_with([*words, "logger=mlflow"])
     client = client_of(tmp_path)
     [kept] = runs_in(client)
     assert known_as(tmp_path / "run", "mlflow") == kept.info.run_id

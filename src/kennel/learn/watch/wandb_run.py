@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ class WandbRun(WandbLogger):
     def __init__(self, folder: str, *, project: str = "kennel", offline: bool = True) -> None:
         wandb = need("wandb", extra="wandb")
         self._folder, self._started = Path(folder), False
+        # Else its service writes a log into the home folder.
+        os.environ.setdefault("WANDB_CACHE_DIR", str((self._folder / "wandb" / "cache").resolve()))
         self._finished = False
         super().__init__(
             name=self._folder.resolve().name,
