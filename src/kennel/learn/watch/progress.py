@@ -91,8 +91,11 @@ class Progress(ProgressBar):
         if self._live and self._enabled and trainer.training and self._is_time():
             self._write_again([_epoch(trainer), f"validation, batch {batch_idx + 1}"])
 
+    def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._pace.validated()  # before pictures are drawn, which is not done every time
+
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self._pace.validated()
+        self._pace.resume()
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         figures = trainer.callback_metrics
