@@ -29,7 +29,7 @@ from kennel.learn.watch.boards import boards, has_boards, show
 from kennel.look import in_words
 
 log = logging.getLogger(__name__)
-MOST_LABELS = 60  # in a matrix that is drawn while training goes on
+MOST_LABELS = 40  # in a matrix that is drawn while training goes on; 60 take two seconds
 
 
 @dataclass(eq=False)
