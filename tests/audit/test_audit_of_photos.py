@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from scenes import labelled_scenes
+
+from kennel.sample import draw_sample
 
 REAL = Path(os.environ.get("KENNEL_PHOTOS", "nowhere"))
 real = pytest.mark.skipif(
@@ -28,10 +29,11 @@ def audit(folder: Path, *words: str) -> tuple[int, Any]:
 
 
 def test_labels_are_checked_with_the_backbone(tmp_path: Path) -> None:
-    labelled_scenes(tmp_path / "photos")
+    draw_sample(tmp_path / "photos", labels=3, per_label=8)
     code, document = audit(tmp_path, "photos", "--labels")
     assert code == 0
-    assert (document["wrong_labels"]["checked"], document["wrong_labels"]["n"]) == (True, 18)
+    assert (document["wrong_labels"]["checked"], document["wrong_labels"]["n"]) == (True, 24)
+    assert document["wrong_labels"]["agreement"] > 0.8
     assert "scikit-learn" in document["versions"]
 
 

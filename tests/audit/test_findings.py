@@ -235,6 +235,14 @@ def features_of_colour(dataset: Dataset, photos: Sequence[Photo]) -> np.ndarray:
     return rows.astype(np.float32)
 
 
+def features_of_folder(_: Dataset, photos: Sequence[Photo]) -> np.ndarray:
+    """A backbone that sees which folder a photo lies in."""
+    folders = ("Beagle", "Boxer", "Poodle")
+    return np.array(
+        [[p.path.startswith(f"{each}/") for each in folders] for p in photos], np.float32
+    )
+
+
 def test_a_wrong_label_is_found_with_its_copies_and_not_removed(tmp_path: Path) -> None:
     for row, label in enumerate(("Beagle", "Boxer", "Poodle")):
         (tmp_path / label).mkdir()
@@ -262,9 +270,7 @@ def test_labels_with_too_few_pictures_are_not_judged(tmp_path: Path) -> None:
     subject = read_subject(tmp_path)
     measures = measure_photos([subject.file(photo) for photo in subject.photos])
     pictures = find_pictures(measures)
-    check = check_labels(
-        subject, measures, pictures, lambda _, p: np.eye(len(p), 16, dtype=np.float32), seed=0
-    )
+    check = check_labels(subject, measures, pictures, features_of_folder, seed=0)
     assert (check.left_out, check.n, check.skipped) == (("Poodle",), 12, "")
     for n in range(6):
         (tmp_path / "Boxer" / f"{n}.jpg").write_bytes(b"")
@@ -277,3 +283,19 @@ def test_labels_with_too_few_pictures_are_not_judged(tmp_path: Path) -> None:
         seed=0,
     )
     assert "fewer than two labels have 5 distinct pictures" in check.skipped
+
+
+def test_nobody_is_accused_by_a_classifier_that_sees_nothing(tmp_path: Path) -> None:
+    labelled_scenes(tmp_path, per_label=12)
+    subject = read_subject(tmp_path)
+    measures = measure_photos([subject.file(photo) for photo in subject.photos])
+    rng = np.random.default_rng(0)
+    check = check_labels(
+        subject,
+        measures,
+        find_pictures(measures),
+        lambda _, photos: rng.normal(size=(len(photos), 16)).astype(np.float32),
+        seed=0,
+    )
+    assert "cannot tell these labels apart" in check.skipped
+    assert (check.n, check.suspects) == (36, ())

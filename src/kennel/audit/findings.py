@@ -19,6 +19,7 @@ from kennel.bundle import Preprocess, ResizeRule
 from kennel.copies import clusters
 from kennel.dataset import Dataset, Photo
 from kennel.images import kept_share
+from kennel.intervals import wilson
 from kennel.splits import FRACTIONS, SPLITS
 
 Features = Callable[[Dataset, Sequence[Photo]], NDArray[np.float32]]
@@ -77,7 +78,7 @@ class LabelCheck:
     """What the search for wrong labels saw.
 
     Attributes:
-        skipped: why it was not done; "" where it was.
+        skipped: why it was not done, or judges nothing; "" where it was.
         n: photos it looked at, one of each picture and label.
         agreement: share of them whose label is the most probable one, out of fold.
         left_out: labels with too few pictures to be checked.
@@ -122,10 +123,18 @@ def check_labels(
     )
     given = np.array([names.index(photos[at].label) for at in rows], np.int64)
     probabilities = out_of_fold(seen, given, [joined[at] for at in rows], seed=seed)
+    right, most = int((probabilities.argmax(axis=1) == given).sum()), np.bincount(given)
+    agreement = right / len(given)
+    if wilson(right, len(given))[0] <= most.max() / len(given):
+        blind = (
+            f"a classifier on frozen features agrees with {agreement:.1%} of {len(given):,} "
+            f"labels, no better than always answering {names[most.argmax()]}; it cannot tell these "
+            "labels apart"
+        )
+        return LabelCheck(blind, len(rows), agreement, thin)
     suspects = [
         Suspect(rows[s.at], s.suggested, s.own, s.other) for s in wrong_labels(probabilities, given)
     ]
-    agreement = float((probabilities.argmax(axis=1) == given).mean())
     return LabelCheck("", len(rows), agreement, thin, tuple(suspects), names)
 
 
