@@ -16,7 +16,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from kennel.errors import RunError, UsageError
 from kennel.learn.models import Network
-from kennel.learn.photos import epoch_seed
+from kennel.learn.order import epoch_seed
 from kennel.learn.settings import RecipeSettings
 
 
@@ -32,8 +32,7 @@ class Learner(L.LightningModule):
             once an optimiser step; or None.
         total_steps: optimiser steps of the whole run, >= 1.
         label_weights: Float32[K], what a photo of each label weighs in the loss; or None.
-        seed: of what is drawn while training (dropout, mixing): an epoch depends on it and on the
-            epoch's number alone, so that a stopped run goes on as if it had not been stopped.
+        seed: of what is drawn in an epoch of frozen features; PhotoData seeds each step.
     """
 
     def __init__(
@@ -84,7 +83,7 @@ class Learner(L.LightningModule):
         logits = self.network(batch)
         return logits
 
-    def on_train_epoch_start(self) -> None:
+    def on_train_epoch_start(self) -> None:  # an epoch of frozen features is one step
         torch.manual_seed(epoch_seed(self.seed, self.current_epoch) + self.global_rank)
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:

@@ -6,7 +6,8 @@ The test split is never read here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import signal
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +17,7 @@ import torch
 from lightning.pytorch.accelerators import CPUAccelerator
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
+from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from kennel.bundle import Preprocess
 from kennel.dataset import Dataset as Photos
@@ -25,40 +26,11 @@ from kennel.errors import KennelError
 from kennel.images import normalise
 from kennel.learn.augment import Augmentation, Draw, RandomResizedCrop, vary_all
 from kennel.learn.canvas import Form, PhotoRows, fill_caches
+from kennel.learn.order import Shuffled, step_seed
 from kennel.learn.resample import placed
 from kennel.machine import usable_cores
 
 MOST_WORKERS = 8
-
-
-def epoch_seed(seed: int, epoch: int) -> int:
-    """Seed of one epoch, 0 <= epoch < 2**20, of a run with `seed`."""
-    return (seed << 20) + epoch
-
-
-class Shuffled(Sampler[tuple[int, int]]):
-    """Every photo once an epoch, as (index, seed of its augmentation).
-
-    Order and seeds depend on the run's seed and the epoch alone: not on what was drawn before, nor
-    on how many processes read.
-
-    Args:
-        n: photos.
-        seed: of the run.
-        epoch: tells the number of the epoch that begins.
-    """
-
-    def __init__(self, n: int, *, seed: int, epoch: Callable[[], int]) -> None:
-        self.n, self.seed, self.epoch = n, seed, epoch
-
-    def __len__(self) -> int:
-        return self.n
-
-    def __iter__(self) -> Iterator[tuple[int, int]]:
-        generator = torch.Generator().manual_seed(epoch_seed(self.seed, self.epoch()))
-        order = torch.randperm(self.n, generator=generator)
-        seeds = torch.randint(2**62, (self.n,), generator=generator)
-        yield from zip(order.tolist(), seeds.tolist(), strict=True)
 
 
 class RawBatch(NamedTuple):
@@ -183,8 +155,11 @@ class PhotoData(L.LightningDataModule):
         augment: see PhotoSplit; for training only.
         mix: called as mix(num_classes=K), gives a transform of a batch such as torchvision's MixUp;
             or None.
-        seed: of order and augmentation.
+        seed: of order and augmentation, and of what torch draws in a step.
         room: see PhotoSplit.
+    Attributes:
+        between_steps: called before each batch of training, when all that belongs to the step
+            before is done: its figures are logged, and nothing of the next is drawn.
     """
 
     def __init__(
@@ -208,6 +183,8 @@ class PhotoData(L.LightningDataModule):
         self.batch_size = batch_size
         self.num_workers = num_workers
         self.mix = mix(num_classes=len(dataset.labels)) if mix is not None else None
+        self.between_steps: list[Callable[[], None]] = []
+        self._resumed = (0, 0)  # epoch, and batches of it that were seen
 
     def prepare(
         self,
@@ -235,16 +212,43 @@ class PhotoData(L.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Any]:
         trainer: Any = self.trainer
+        processes = 1 if trainer is None else trainer.world_size
         sampler = Shuffled(
             len(self.training),
             seed=self.seed,
-            epoch=lambda: 0 if trainer is None else trainer.current_epoch,
+            epoch=self._epoch,
+            first=lambda: self._seen_batches() * self.batch_size,
+            processes=processes,
+            process=0 if trainer is None else trainer.global_rank,
         )
-        drop_last = self._drops_last(1 if trainer is None else trainer.world_size)
-        return self._loader(self.training, sampler=sampler, drop_last=drop_last)
+        return self._loader(self.training, sampler=sampler, drop_last=self._drops_last(processes))
 
     def val_dataloader(self) -> DataLoader[Any]:
         return self._loader(self.validation)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where training stands: the epoch, and how many of its batches are done."""
+        trainer: Any = self.trainer
+        if trainer is None:
+            return {}
+        epochs, loop = trainer.fit_loop.epoch_progress.current, trainer.fit_loop.epoch_loop
+        within = epochs.started > epochs.completed
+        done = loop.batch_progress.current.completed if within else 0
+        return {"epoch": self._epoch(), "batches": done}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._resumed = state_dict["epoch"], state_dict["batches"]
+
+    def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        """What torch draws in a step depends on the step alone."""
+        trainer: Any = self.trainer
+        if trainer is not None and trainer.training:
+            for act in self.between_steps:
+                act()
+            at = trainer.fit_loop.epoch_loop.batch_progress.current.ready
+            seed = step_seed(self.seed, self._epoch(), at, process=trainer.global_rank)
+            torch.manual_seed(seed)
+        return batch
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> tuple[Tensor, Tensor]:
         """A batch as the network gets it, made on the device where it is.
@@ -268,6 +272,14 @@ class PhotoData(L.LightningDataModule):
     def pictures(self, n: int) -> NDArray[np.uint8]:  # UInt8[N, H, W, 3]
         """n training photos from all over the split, as training sees them: augmented."""
         return self.training.spread(n)
+
+    def _epoch(self) -> int:
+        trainer: Any = self.trainer
+        return 0 if trainer is None else int(trainer.current_epoch)
+
+    def _seen_batches(self) -> int:
+        epoch, batches = self._resumed
+        return int(batches) if epoch == self._epoch() else 0
 
     def _share(self, processes: int) -> int:
         return -(-len(self.training) // processes)  # photos are repeated until all have as many
@@ -297,9 +309,15 @@ class PhotoData(L.LightningDataModule):
             generator=torch.Generator().manual_seed(self.seed),
             num_workers=readers,
             persistent_workers=readers > 0,
+            worker_init_fn=_unmoved_by_ctrl_c,
             pin_memory=torch.cuda.is_available() and not self._trains_here(),
             **more,
         )
+
+
+def _unmoved_by_ctrl_c(_: int) -> None:
+    """A terminal sends Ctrl-C to the readers too, whom the step that is to be finished needs."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def as_read(batch: Any) -> Any:

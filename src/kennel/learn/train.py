@@ -21,11 +21,13 @@ from omegaconf import DictConfig, OmegaConf
 
 from kennel.bundle import file_sha256, replacing
 from kennel.dataset import Dataset, read_dataset
-from kennel.errors import DatasetError, RunError, UsageError
+from kennel.errors import DatasetError, RunError, Stopped, UsageError
 from kennel.hold import holding
 from kennel.index import index_photos
 from kennel.learn.best_weights import BestWeights
+from kennel.learn.checkpoints import Checkpoints
 from kennel.learn.features import FeatureData
+from kennel.learn.interruption import leaving_on_sigterm
 from kennel.learn.learner import Learner, balanced_weights, fit_head
 from kennel.learn.memory import keep_freed_memory
 from kennel.learn.models import Model
@@ -35,15 +37,17 @@ from kennel.learn.reproduce import refuse_unlike_photos, say_differences
 from kennel.learn.resume import (
     checkpoint_to_resume,
     refuse_occupied,
+    refuse_other_lesson,
     refuse_other_network,
     refuse_other_photos,
+    settings_of_numbers,
 )
 from kennel.learn.schedule import total_steps
 from kennel.learn.settings import RecipeSettings
 from kennel.learn.watch.record import hand_over
 from kennel.learn.watch.speed import Speed
 from kennel.machine import git_state, hardware, utc_now, versions
-from kennel.run import BEST_WEIGHTS, CONFIG_YAML, Run, write_run
+from kennel.run import BEST_WEIGHTS, CONFIG_YAML, RUN_JSON, Run, read_run, write_run
 
 log = logging.getLogger(__name__)
 LIBRARIES = (
@@ -71,7 +75,8 @@ def train(
         the run, as in its run.json.
     Raises:
         KennelError: settings, photos or machine do not allow it; the folder then holds no new file.
-        KeyboardInterrupt: Ctrl-C; run.json then says "stopped" and the checkpoints are whole.
+        KeyboardInterrupt: Ctrl-C, SIGTERM or a notice; run.json then says "stopped" and the
+            checkpoints are whole. Stopped where it is known how to go on.
     """
     out = Path(settings.paths.output_dir)
     first = not getattr(rank_zero_only, "rank", 0)  # of the processes of a DDP run
@@ -80,7 +85,7 @@ def train(
         refuse_occupied(out, settings.ckpt_path)
     earlier = set(out.iterdir()) if out.is_dir() else None
     _make_folder(out)
-    with holding(out) if first else nullcontext():
+    with leaving_on_sigterm(), holding(out) if first else nullcontext():
         return _carry_out(
             settings,
             out,
@@ -117,6 +122,7 @@ def _carry_out(
             refuse_unlike_photos(repeats, dataset)
         if resume is not None:
             refuse_other_photos(resume, dataset)
+            refuse_other_lesson(resume, settings)
         model: Model = made(settings.model, "model").build(dataset.labels)
         data, learner = _lesson(settings, trainer, dataset, model, count)
         if resume is not None:
@@ -162,7 +168,17 @@ def _carry_out(
     )
     if repeats is not None and first:
         say_differences(repeats, run, settings)
-    return _fit(run, trainer, learner, data, resume=resume, started_s=started_s)
+    keeper = _callback(trainer, Checkpoints)
+    if keeper is not None:
+        keeper.resumed_from, keeper.started_s = resume, started_s
+        keeper.settings = settings_of_numbers(settings)
+    before = resume.resolve().parent.parent if resume is not None else None
+    parts = read_run(before) if before is not None and (before / RUN_JSON).is_file() else None
+    return _fit(run, trainer, learner, data, resume=resume, started_s=started_s, earlier=parts)
+
+
+def _callback(trainer: L.Trainer, kind: type[Any]) -> Any:
+    return next((c for c in trainer.callbacks if isinstance(c, kind)), None)  # type: ignore[attr-defined]
 
 
 def _fit(
@@ -173,28 +189,29 @@ def _fit(
     *,
     resume: Path | None,
     started_s: float,
+    earlier: Run | None,
 ) -> Run:
-    best = next((c for c in trainer.callbacks if isinstance(c, BestWeights)), None)  # type: ignore[attr-defined]
-    speed = next((c for c in trainer.callbacks if isinstance(c, Speed)), None)  # type: ignore[attr-defined]
+    best, keeper = _callback(trainer, BestWeights), _callback(trainer, Checkpoints)
+    speed = _callback(trainer, Speed)
 
     def images_per_s() -> float:
-        if isinstance(data, FeatureData):
-            return data.images_per_s
+        if isinstance(data, FeatureData):  # which a run that goes on has in the cache
+            return data.images_per_s or (earlier.images_per_s if earlier is not None else 0.0)
         return speed.images_per_s if speed is not None else 0.0
 
     def now(status: str) -> Run:
-        written = (
-            best is not None and best.epoch is not None and (run.path / BEST_WEIGHTS).is_file()
-        )
+        written = best.written() if best is not None else None
+        epoch, metrics, sha256 = written or (None, {}, None)
+        passed_s = keeper.duration_s if keeper is not None else time.monotonic() - started_s
         return replace(
             run,
             status=status,
-            metrics=best.metrics if best is not None else {},
+            metrics=metrics,
             best_checkpoint=BEST_WEIGHTS if written else None,
-            best_epoch=best.epoch if best is not None else None,
-            duration_s=round(time.monotonic() - started_s, 3),
+            best_epoch=epoch,
+            duration_s=round(passed_s, 3),
             images_per_s=round(images_per_s(), 2),
-            weights_sha256=file_sha256(run.path / BEST_WEIGHTS) if written else None,
+            weights_sha256=sha256,
         )
 
     if trainer.is_global_zero:
@@ -209,26 +226,42 @@ def _fit(
     except SystemExit as left:  # how Lightning leaves on Ctrl-C, with further ones ignored
         signal.signal(signal.SIGINT, on_interrupt)
         status = "stopped"
-        raise KeyboardInterrupt from left
+        raise (
+            left.__context__ if isinstance(left.__context__, Stopped) else KeyboardInterrupt
+        ) from None
+    except (OSError, RuntimeError) as error:
+        if keeper is not None and keeper.failed is not None:  # and loggers that failed after it
+            raise keeper.failed from error
+        if isinstance(error, torch.OutOfMemoryError):
+            raise RunError(
+                f"the device ran out of memory: {str(error).splitlines()[0]}",
+                fix="a smaller data.batch_size, or trainer.precision=bf16-mixed",
+            ) from error
+        raise
     except MisconfigurationException as error:
         raise UsageError(
             f"lightning refused the run: {str(error).splitlines()[0]}",
             fix="kennel train --cfg job shows every setting",
         ) from error
-    except torch.OutOfMemoryError as error:
-        raise RunError(
-            f"the device ran out of memory: {str(error).splitlines()[0]}",
-            fix="a smaller data.batch_size, or trainer.precision=bf16-mixed",
-        ) from error
     finally:
         if trainer.is_global_zero:
-            write_run(now(status))
+            _record(now(status))
     done = now(status)
     if done.best_checkpoint is None:
         log.warning("no validation took place, so there are no best weights to export")
     if trainer.is_global_zero:
         hand_over(done, trainer.loggers)
     return done
+
+
+def _record(run: Run) -> None:
+    """Writes run.json; where the disk is full, what went wrong before is the thing to say."""
+    try:
+        write_run(run)
+    except OSError as error:
+        if run.status == "done":
+            raise
+        log.warning("%s cannot be written: %s", run.path / RUN_JSON, error.strerror)
 
 
 def _open_dataset(settings: DictConfig, out: Path, count: PhotoCount) -> Dataset:

@@ -60,6 +60,18 @@ class Speed(Callback):
         seconds = self.busy_s + self.wait_s
         return self.images / seconds if seconds else 0.0
 
+    def state_dict(self) -> dict[str, Any]:
+        self._read()
+        return {"images": self.images, "busy_s": self.busy_s, "wait_s": self.wait_s}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.images, self.busy_s, self.wait_s = (
+            state_dict[name] for name in ("images", "busy_s", "wait_s")
+        )
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self.on_train_epoch_start(trainer, pl_module)  # not called where an epoch goes on
+
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._read()
         self._ended = _mark(pl_module.device)
