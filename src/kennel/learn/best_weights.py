@@ -11,7 +11,7 @@ from lightning.pytorch.callbacks import Callback
 from safetensors.torch import save
 
 from kennel.bundle import replacing
-from kennel.errors import RunError, UsageError
+from kennel.errors import UsageError
 from kennel.learn.models import Network
 
 
@@ -53,9 +53,10 @@ class BestWeights(Callback):
             return
         value = figures[self.monitor]
         if not math.isfinite(value):
-            raise RunError(
-                f"{self.monitor} became {value} in epoch {trainer.current_epoch}.",
-                fix="a lower optimizer.lr, or trainer.gradient_clip_val=1.0",
+            from kennel.learn.divergence import diverged  # which looks for these weights
+
+            raise diverged(
+                trainer, f"{self.monitor} became {value} in epoch {trainer.current_epoch}"
             )
         if self.best is not None and not (
             value < self.best if self.mode == "min" else value > self.best

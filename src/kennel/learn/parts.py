@@ -9,7 +9,7 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Checkpoint, LearningRateMonitor, ModelSummary, ProgressBar
-from omegaconf import DictConfig
+from omegaconf import DictConfig, open_dict
 
 from kennel.errors import KennelError, RunError, UsageError
 from kennel.learn.augment import Augmentation
@@ -72,10 +72,11 @@ def trainer_of(settings: DictConfig) -> L.Trainer:
             ("checkpointing", Checkpoint),
         )
     }
+    node = settings.trainer.copy()
+    with open_dict(node):
+        node.pop("auto_batch", None)  # kennel.learn.capacity reads it; Lightning knows none
     try:
-        trainer = made(
-            settings.trainer, "trainer", callbacks=callbacks, logger=loggers or False, **present
-        )
+        trainer = made(node, "trainer", callbacks=callbacks, logger=loggers or False, **present)
     except (MisconfigurationException, ValueError, RuntimeError) as error:
         raise RunError(
             f"the trainer cannot be set up: {str(error).splitlines()[0]}",
