@@ -48,7 +48,7 @@ def losses(recipe: str, folder: Path, *more: str) -> list[float]:
         if not csv.is_file():
             draw_sample(folder / "photos", labels=4, per_label=20, seed=0)
             index_photos(folder / "photos", to=csv)
-        out = folder / "-".join([recipe, *more]).replace("/", "_")
+        out = folder / "-".join([recipe, *more]).replace("=", "_")
         words = (f"data.csv={csv}", f"paths.output_dir={out}", f"paths.cache_dir={folder / 'c'}")
         run = train_with([f"experiment={recipe}", *WORDS, *words, *more])
     finally:

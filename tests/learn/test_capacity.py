@@ -22,6 +22,7 @@ from kennel.learn.capacity import (
     choose_batch,
     largest_by_memory,
     largest_by_trying,
+    out_of_memory,
     take_batch_of,
 )
 from kennel.run import BEST_WEIGHTS
@@ -48,6 +49,13 @@ class Machine:
     def peak_bytes(self, n: int) -> int:
         self.steps(n)
         return 2**40 + n * self.each  # far above what the test itself takes
+
+
+def test_the_ways_in_which_memory_is_out_are_known() -> None:
+    said = "[enforce fail at alloc_cpu.cpp:1] DefaultCPUAllocator: can't allocate memory: 9 bytes."
+    for error in (RuntimeError(said), RuntimeError("could not create a primitive"), MemoryError()):
+        assert out_of_memory(error)
+    assert not out_of_memory(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
 
 
 @pytest.mark.parametrize("holds", [1, 3, 7, 8, 9, 100, 137, 4096])
@@ -130,7 +138,7 @@ def test_a_run_that_goes_on_keeps_the_batch_that_was_found(tmp_path: Path) -> No
 
 
 LIMITED = """
-import resource, sys
+import kennel.learn, resource, sys
 import psutil
 from lightning.pytorch.callbacks import Callback
 import pictures
@@ -148,7 +156,7 @@ try:
     pictures.train_with([*words, "data.batch_size=27", "paths.output_dir=" + sys.argv[1] + "/a"])
 except RunError as error:
     print(error.message)
-    print(error.fix)
+    print(error.fix, flush=True)
     named = error.fix.split(",")[0]
     run = pictures.train_with([*words, named, "paths.output_dir=" + sys.argv[1] + "/b"])
     print(named, run.status)

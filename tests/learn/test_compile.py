@@ -53,7 +53,7 @@ def test_a_backend_that_fails_is_said_in_words(dataset: Dataset, tmp_path: Path)
         raise RuntimeError("no compiler here")
 
     backend = register("failing", failing)
-    with pytest.raises(RunError, match="torch.compile failed") as raised:
+    with pytest.raises(RunError, match=r"torch\.compile failed") as raised:
         train_with(words(dataset, tmp_path / "run", f"recipe.compile_backend={backend}"))
     assert "recipe.compile=false" in raised.value.fix
 

@@ -44,11 +44,10 @@ def test_a_setting_that_is_five_per_cent_higher_is_noticed(
     assert differing(losses(recipe, folder, change), kept(recipe))
 
 
-@pytest.mark.parametrize("recipe", ["finetune", "scratch"])
-def test_another_order_of_the_same_sums_is_not(recipe: str, folder: Path) -> None:
-    now = losses(recipe, folder, "recipe.channels_last=false")
-    assert now != kept(recipe)
-    assert differing(now, kept(recipe)) == []
+def test_another_order_of_the_same_sums_is_not(folder: Path) -> None:
+    now = losses("finetune", folder, "recipe.channels_last=false")  # 1e-5 of a loss away
+    assert now != kept("finetune")
+    assert differing(now, kept("finetune")) == []
 
 
 def test_a_loss_that_is_no_number_and_a_missing_step_are_noticed() -> None:
