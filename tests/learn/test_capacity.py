@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -167,22 +168,27 @@ except RunError as error:
 def test_a_processor_that_has_no_memory_left_names_a_batch_that_it_then_trains_with(
     dataset: Dataset, tmp_path: Path
 ) -> None:
-    asked = words(dataset, tmp_path, "model.image.size=224", "trainer.max_epochs=1")
+    asked = words(dataset, tmp_path, "model.image.size=320", "trainer.max_epochs=1")
     asked = [w for w in asked if not w.startswith(("paths.output_dir", "data.batch_size"))]
     asked += ["+callbacks.limit={_target_: pictures.Limit}", "callbacks.graph=null"]
-    asked += ["callbacks.pictures=null"]
+    asked += ["callbacks.pictures=null", "model.dims=[24,32]"]
+    one_heap = {
+        **os.environ,
+        "MALLOC_ARENA_MAX": "1",
+    }  # threads with heaps of their own want 64 MiB
     done = subprocess.run(
         [
             sys.executable,
             "-W",
             "ignore",
             "-c",
-            LIMITED.format(room=160 * MIB, words=asked),
+            LIMITED.format(room=600 * MIB, words=asked),
             tmp_path,
         ],
         capture_output=True,
         text=True,
         cwd=Path(__file__).parent,
+        env=one_heap,
         timeout=300,
         check=False,
     )

@@ -194,8 +194,8 @@ def memory_left() -> int:
 def out_of_memory(error: BaseException) -> bool:
     """Whether the device or the processor had no memory left.
 
-    oneDNN, by which a processor convolves, does not say why it "could not create a primitive"; under
-    a limit of memory it is this.
+    oneDNN, by which a processor convolves, does not say why it "could not create a primitive";
+    under a limit of memory it is this.
     """
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)) or is_oom_error(error):
         return True
