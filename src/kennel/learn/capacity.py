@@ -21,6 +21,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from kennel.errors import KennelError, RunError, UsageError
 from kennel.learn.learner import Learner
+from kennel.learn.memory import give_back_freed_memory
 from kennel.learn.parts import trainer_of
 from kennel.run import CONFIG_YAML
 
@@ -208,6 +209,7 @@ def release(error: BaseException | None = None) -> None:
         traceback.clear_frames(error.__traceback__)
         error = error.__cause__ or error.__context__
     gc.collect()
+    give_back_freed_memory()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
 
