@@ -128,6 +128,7 @@ def test_config_yaml_makes_the_same_run_again(tiny_run: Run, tmp_path: Path) -> 
         where.save_dir = str(tmp_path / "again")
     settings.callbacks.best_weights.path = str(tmp_path / "again" / BEST_WEIGHTS)
     settings.callbacks.last_checkpoint.dirpath = str(tmp_path / "again" / "checkpoints")
+    settings.callbacks.hardware.path = str(tmp_path / "again" / "hardware.csv")
     run = train(check_settings(settings), count=silent)
     assert run == replace(read_run(tmp_path / "again"), duration_s=run.duration_s)
     assert same_weights(run, tiny_run)

@@ -119,11 +119,13 @@ class Learner(L.LightningModule):
         every = trainer.log_every_n_steps
         return bool(trainer.is_last_batch or (every and (batch_idx + 1) % every == 0))
 
-    def validation_step(self, batch: tuple[Tensor, Tensor], _: int) -> None:
+    def validation_step(self, batch: tuple[Tensor, Tensor], _: int) -> Tensor:
+        """Float32[N, K], for callbacks that look at answers."""
         photos, truth = batch
-        logits = self(photos)
+        logits: Tensor = self(photos)
         self._log("validation/loss", F.cross_entropy(logits, truth), len(photos))
         self._log("validation/top1", (logits.argmax(1) == truth).float().mean(), len(photos))
+        return logits
 
     def configure_optimizers(self) -> Any:
         try:

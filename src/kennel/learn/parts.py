@@ -76,7 +76,14 @@ def trainer_of(settings: DictConfig) -> L.Trainer:
     with open_dict(node):
         node.pop("auto_batch", None)  # kennel.learn.capacity reads it; Lightning knows none
     try:
-        trainer = made(node, "trainer", callbacks=callbacks, logger=loggers or False, **present)
+        make = made(node, "trainer", _partial_=True)
+        # Hydra would make dictionaries of those that are dataclasses.
+        trainer = make(callbacks=callbacks, logger=loggers or False, **present)
+    except TypeError as error:
+        raise UsageError(
+            f"setting trainer: {str(error).splitlines()[0].rstrip('.')}.",
+            fix="kennel train --cfg job shows every setting",
+        ) from error
     except (MisconfigurationException, ValueError, RuntimeError) as error:
         raise RunError(
             f"the trainer cannot be set up: {str(error).splitlines()[0]}",

@@ -108,6 +108,7 @@ class PhotoSplit(Dataset[RawBatch | Unread]):
         crops = any(isinstance(part, RandomResizedCrop) for part in augment)
         self.rows = PhotoRows(dataset, photos, Form(preprocess, room=room if crops else None))
         number = {label: index for index, label in enumerate(dataset.labels)}
+        self.labels = dataset.labels
         self.truth = [number[photo.label] for photo in photos]
         self.preprocess = preprocess
         self.augment = tuple(augment)
@@ -154,7 +155,15 @@ class PhotoSplit(Dataset[RawBatch | Unread]):
     def spread(self, n: int) -> NDArray[np.uint8]:  # UInt8[N, H, W, 3]
         """n photos at even distances, or all where there are fewer."""
         every = max(len(self) // n, 1)
-        batch = self.read(list(range(0, len(self), every)[:n]))
+        return self.shown(list(range(0, len(self), every)[:n]))
+
+    def shown(self, indices: Sequence[int]) -> NDArray[np.uint8]:  # UInt8[N, H, W, 3]
+        """Those photos as the network sees them, for people to look at.
+
+        Raises:
+            PhotoError, DatasetError: see PhotoRows.read.
+        """
+        batch = self.read(indices)
         return self.seen(batch).permute(0, 2, 3, 1).numpy()
 
 
@@ -268,7 +277,8 @@ class PhotoData(L.LightningDataModule):
         share = self._share(processes)
         return share > 1 and share % self.batch_size == 1
 
-    def _readers(self) -> int:
+    def readers(self) -> int:
+        """Processes that read photos."""
         if self.num_workers >= 0:
             return self.num_workers
         return 0 if self._trains_here() else min(usable_cores(), MOST_WORKERS)
@@ -278,7 +288,7 @@ class PhotoData(L.LightningDataModule):
         return trainer is None or isinstance(trainer.accelerator, CPUAccelerator)
 
     def _loader(self, photos: PhotoSplit, **more: Any) -> DataLoader[Any]:
-        readers = self._readers()
+        readers = self.readers()
         return DataLoader(
             photos,
             batch_size=self.batch_size,

@@ -103,12 +103,13 @@ class RecipeSettings:
 @dataclass
 class PathsSettings:
     """`output_dir` is the run's own folder; `data_dir` takes drawn pictures; `cache_dir` what can
-    be made again.
+    be made again; `mlflow_dir` what logger=mlflow keeps of all runs.
     """
 
     output_dir: str = MISSING
     data_dir: str = "data"
     cache_dir: str = ".kennel/cache"
+    mlflow_dir: str = "mlruns"
 
 
 @dataclass

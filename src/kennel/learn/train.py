@@ -49,6 +49,7 @@ from kennel.learn.resume import (
 )
 from kennel.learn.schedule import total_steps
 from kennel.learn.settings import RecipeSettings
+from kennel.learn.watch.record import hand_over
 from kennel.learn.watch.speed import Speed
 from kennel.machine import git_state, hardware, utc_now, versions
 from kennel.run import BEST_WEIGHTS, CONFIG_YAML, Run, write_run
@@ -260,6 +261,8 @@ def _fit(
     done = now(status)
     if done.best_checkpoint is None:
         log.warning("no validation took place, so there are no best weights to export")
+    if trainer.is_global_zero:
+        hand_over(done, trainer.loggers)
     return done
 
 
