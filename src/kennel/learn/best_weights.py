@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from kennel.bundle import file_sha256, replacing
-from kennel.errors import RunError, UsageError
+from kennel.errors import UsageError
 from kennel.learn.models import Network
 
 log = logging.getLogger(__name__)
@@ -86,9 +86,10 @@ class BestWeights(Callback):
             return
         value = figures[self.monitor]
         if not math.isfinite(value):
-            raise RunError(
-                f"{self.monitor} became {value} in epoch {trainer.current_epoch}.",
-                fix="a lower optimizer.lr, or trainer.gradient_clip_val=1.0",
+            from kennel.learn.divergence import diverged  # which looks for these weights
+
+            raise diverged(
+                trainer, f"{self.monitor} became {value} in epoch {trainer.current_epoch}"
             )
         if self.best is not None and not (
             value < self.best if self.mode == "min" else value > self.best

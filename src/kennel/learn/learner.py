@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from kennel.errors import RunError, UsageError
+from kennel.errors import UsageError
+from kennel.learn.divergence import LossWatch, diverged
 from kennel.learn.models import Network
 from kennel.learn.order import epoch_seed
 from kennel.learn.settings import RecipeSettings
@@ -59,6 +60,9 @@ class Learner(L.LightningModule):
             network.head.requires_grad_(True)
         if recipe.channels_last:
             network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if recipe.compile:
+            compile_network(network, recipe.compile_backend)
+        self.watch = LossWatch(network.head.out_features, patience=recipe.diverged_after)
         # Lightning asks nobody for training mode: a network that came here in evaluation mode, as
         # from an export, would stay in it.
         self.train()
@@ -94,13 +98,11 @@ class Learner(L.LightningModule):
         )
         if self.recipe.l2:
             loss = loss + head_penalty(self.network.head, self.recipe.l2)
-        if self._looks_at_loss(batch_idx) and not torch.isfinite(loss):
-            raise RunError(
-                f"the loss became {loss.item()} in epoch {self.current_epoch}, step "
-                f"{self.global_step}.",
-                fix="a lower optimizer.lr, or trainer.gradient_clip_val=1.0; "
-                "the best weights so far are in the run's checkpoints/",
-            )
+        if self._looks_at_loss(batch_idx) and (
+            fault := self.watch.fault(loss.item(), self.global_step)
+        ):
+            at = f"in epoch {self.current_epoch}, step {self.global_step}"
+            raise diverged(self.trainer, f"{fault} {at}")
         right = logits.argmax(1) == (truth if truth.ndim == 1 else truth.argmax(1))
         self._log("train/loss", loss, len(photos))
         self._log("train/top1", right.float().mean(), len(photos))
@@ -172,6 +174,21 @@ class Learner(L.LightningModule):
             prog_bar=not train,
             sync_dist=not train,
         )
+
+
+def compile_network(network: Network, backend: str) -> None:
+    """torch.compile in place: the names of the weights stay what they are.
+
+    Raises:
+        UsageError: torch has no such backend.
+    """
+    known = torch.compiler.list_backends(exclude_tags=("experimental",))
+    if backend not in known:
+        raise UsageError(
+            f"recipe.compile_backend is {backend!r}, which torch does not have.",
+            fix=f"one of {', '.join(sorted(known))}",
+        )
+    network.compile(backend=backend)
 
 
 def head_penalty(head: nn.Linear, l2: float) -> Tensor:

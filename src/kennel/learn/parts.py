@@ -9,7 +9,7 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Checkpoint, LearningRateMonitor, ModelSummary, ProgressBar
-from omegaconf import DictConfig
+from omegaconf import DictConfig, open_dict
 
 from kennel.errors import KennelError, RunError, UsageError
 from kennel.learn.augment import Augmentation
@@ -72,8 +72,11 @@ def trainer_of(settings: DictConfig) -> L.Trainer:
             ("checkpointing", Checkpoint),
         )
     }
+    node = settings.trainer.copy()
+    with open_dict(node):
+        node.pop("auto_batch", None)  # kennel.learn.capacity reads it; Lightning knows none
     try:
-        make = made(settings.trainer, "trainer", _partial_=True)
+        make = made(node, "trainer", _partial_=True)
         # Hydra would make dictionaries of those that are dataclasses.
         trainer = make(callbacks=callbacks, logger=loggers or False, **present)
     except TypeError as error:

@@ -81,6 +81,9 @@ class RecipeSettings:
         label_smoothing: in [0, 1).
         class_weights: weighs labels by the inverse of their training photos.
         channels_last: memory layout, faster where convolutions are.
+        compile: the network goes through torch.compile.
+        compile_backend: which makes the code, such as inductor, aot_eager, cudagraphs.
+        diverged_after: optimiser steps with a loss far above guessing that end the run; 0: none do.
     """
 
     frozen: bool = False
@@ -92,6 +95,9 @@ class RecipeSettings:
     label_smoothing: float = 0.0
     class_weights: bool = False
     channels_last: bool = True
+    compile: bool = False
+    compile_backend: str = "inductor"
+    diverged_after: int = 100
 
 
 @dataclass
@@ -135,6 +141,7 @@ def check_settings(config: DictConfig) -> DictConfig:
         ("data.room", 1 <= typed.data.room <= 4, "in 1..4"),
         ("data.cache.max_gib", (typed.data.cache or CacheSettings).max_gib >= 0, "0 or more"),
         ("recipe.label_smoothing", 0 <= typed.recipe.label_smoothing < 1, "in [0, 1)"),
+        ("recipe.diverged_after", typed.recipe.diverged_after >= 0, "0 or more"),
         ("recipe.backbone_lr", typed.recipe.backbone_lr > 0, "above 0"),
         ("recipe.l2", typed.recipe.l2 >= 0, "0 or more"),
         ("recipe.head_l2", typed.recipe.head_l2 >= 0, "0 or more"),
@@ -145,11 +152,29 @@ def check_settings(config: DictConfig) -> DictConfig:
                 f"setting {path} is {OmegaConf.select(typed, path)}; it must be {range_}.",
                 fix="kennel train --cfg job shows every setting",
             )
+    _refuse_idle(typed)
     augment = [(f"data.augment[{at}]", node) for at, node in enumerate(typed.data.augment)]
     for key, node in [*config.items(), *augment]:
         if is_own(node):
             read_own(node, at=str(key))
     return typed
+
+
+def _refuse_idle(typed: DictConfig) -> None:
+    """Refuses what would do nothing, or is no yes or no where it must be one."""
+    auto = typed.trainer.get("auto_batch", False) if typed.trainer is not None else False
+    if not isinstance(auto, bool):
+        raise UsageError(
+            f"setting trainer.auto_batch is {auto}; it must be true or false.",
+            fix="trainer.auto_batch=true",
+        )
+    for path, asked in (("trainer.auto_batch", auto), ("recipe.compile", typed.recipe.compile)):
+        if asked and typed.recipe.frozen:
+            raise UsageError(
+                f"setting {path} has nothing to do with recipe.frozen=true: only the head learns, "
+                "on all features at once.",
+                fix=f"{path}=false",
+            )
 
 
 def is_own(node: Any) -> bool:

@@ -6,8 +6,9 @@ import logging
 import shutil
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -20,17 +21,25 @@ from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
 from kennel.bundle import file_sha256, replacing
-from kennel.dataset import Dataset, read_dataset
-from kennel.errors import DatasetError, RunError, Stopped, UsageError
+from kennel.dataset import Dataset
+from kennel.errors import RunError, Stopped, UsageError
 from kennel.hold import holding
-from kennel.index import index_photos
 from kennel.learn.best_weights import BestWeights
+from kennel.learn.capacity import (
+    Trial,
+    batch_that_fits,
+    choose_batch,
+    out_of_memory,
+    set_batch,
+    take_batch_of,
+)
 from kennel.learn.checkpoints import Checkpoints
 from kennel.learn.features import FeatureData
 from kennel.learn.interruption import leaving_on_sigterm
 from kennel.learn.learner import Learner, balanced_weights, fit_head
 from kennel.learn.memory import keep_freed_memory
 from kennel.learn.models import Model
+from kennel.learn.opening import Counting, PhotoCount, open_dataset
 from kennel.learn.parts import augmentations, made, trainer_of
 from kennel.learn.photos import PhotoData
 from kennel.learn.reproduce import refuse_unlike_photos, say_differences
@@ -54,7 +63,6 @@ LIBRARIES = (
     *("torch", "torchvision", "timm", "lightning"),
     *("hydra-core", "onnxruntime", "numpy", "pillow"),
 )
-PhotoCount = Callable[[int, str], Callable[[Path], None]]
 
 
 def train(
@@ -115,20 +123,30 @@ def _carry_out(
     started_s = time.monotonic()
     keep_freed_memory()
     L.seed_everything(settings.seed, workers=True, verbose=False)
+    take_batch_of(resume, settings)
     try:
         trainer = trainer_of(settings)
-        dataset = _open_dataset(settings, out, count)
+        dataset = open_dataset(settings, out, count)
         if repeats is not None:
             refuse_unlike_photos(repeats, dataset)
         if resume is not None:
             refuse_other_photos(resume, dataset)
             refuse_other_lesson(resume, settings)
         model: Model = made(settings.model, "model").build(dataset.labels)
+
+        def copied(tried: DictConfig, trying: L.Trainer) -> tuple[Any, Learner]:
+            copy = replace(model, network=deepcopy(model.network))
+            return _lesson(tried, trying, dataset, copy, count)
+
+        trial = None if settings.recipe.frozen else Trial(settings, copied)
+        if trial is not None and settings.trainer.get("auto_batch"):
+            most = len(dataset.split("train"))
+            set_batch(settings, choose_batch(trial, trainer, most=most))
         data, learner = _lesson(settings, trainer, dataset, model, count)
         if resume is not None:
             refuse_other_network(resume, learner)
         if isinstance(data, PhotoData) and settings.data.cache is not None:
-            counting = _Counting(count, "photos decoded into the cache")
+            counting = Counting(count, "photos decoded into the cache")
             data.prepare(
                 cache_dir=Path(settings.paths.cache_dir),
                 max_gib=settings.data.cache.max_gib,
@@ -174,7 +192,17 @@ def _carry_out(
         keeper.settings = settings_of_numbers(settings)
     before = resume.resolve().parent.parent if resume is not None else None
     parts = read_run(before) if before is not None and (before / RUN_JSON).is_file() else None
-    return _fit(run, trainer, learner, data, resume=resume, started_s=started_s, earlier=parts)
+    return _fit(
+        run,
+        trainer,
+        learner,
+        data,
+        resume=resume,
+        started_s=started_s,
+        earlier=parts,
+        trial=trial,
+        batch_size=settings.data.batch_size,
+    )
 
 
 def _callback(trainer: L.Trainer, kind: type[Any]) -> Any:
@@ -190,6 +218,8 @@ def _fit(
     resume: Path | None,
     started_s: float,
     earlier: Run | None,
+    trial: Trial | None,
+    batch_size: int,
 ) -> Run:
     best, keeper = _callback(trainer, BestWeights), _callback(trainer, Checkpoints)
     speed = _callback(trainer, Speed)
@@ -229,13 +259,17 @@ def _fit(
         raise (
             left.__context__ if isinstance(left.__context__, Stopped) else KeyboardInterrupt
         ) from None
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, MemoryError) as error:
         if keeper is not None and keeper.failed is not None:  # and loggers that failed after it
             raise keeper.failed from error
-        if isinstance(error, torch.OutOfMemoryError):
+        if out_of_memory(error):
+            learner.zero_grad()
+            raise batch_that_fits(error, trial, batch_size) from error
+        if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
             raise RunError(
-                f"the device ran out of memory: {str(error).splitlines()[0]}",
-                fix="a smaller data.batch_size, or trainer.precision=bf16-mixed",
+                f"torch.compile failed: {str(error).strip().splitlines()[0]}",
+                fix="recipe.compile=false; recipe.compile_backend=inductor wants a C++ compiler on "
+                "a processor, recipe.compile_backend=aot_eager wants none",
             ) from error
         raise
     except MisconfigurationException as error:
@@ -264,88 +298,6 @@ def _record(run: Run) -> None:
         log.warning("%s cannot be written: %s", run.path / RUN_JSON, error.strerror)
 
 
-def _open_dataset(settings: DictConfig, out: Path, count: PhotoCount) -> Dataset:
-    data = settings.data
-    if data.csv is not None and data.photos is not None:
-        raise UsageError("data.csv and data.photos are both given.", fix="give one of them")
-    if data.csv is not None:
-        dataset = read_dataset(Path(data.csv))
-    else:
-        photos = Path(data.photos) if data.photos is not None else _draw(settings, count)
-        fractions = tuple(data.fractions)
-        if len(fractions) != 3:
-            raise UsageError(
-                f"data.fractions is {list(fractions)}.",
-                fix="three shares: data.fractions=[0.7,0.1,0.2]",
-            )
-        counting = _Counting(count, "photos indexed")
-        indexed = index_photos(
-            photos,
-            to=out / "dataset.csv",
-            fractions=fractions,
-            seed=data.seed,
-            on_found=counting.found,
-            on_photo=counting.photo,
-        )
-        for skipped in indexed.skipped:
-            log.warning("left out %s: %s", skipped.path, skipped.reason)
-        for warning in indexed.warnings:
-            log.warning("%s", warning)
-        dataset = indexed.dataset
-    again = (
-        "index again with other --fractions or another --seed, or with more photos"
-        if data.csv is not None
-        else "other data.fractions or another data.seed, or more photos"
-    )
-    for split in ("train", "validation"):
-        if not dataset.split(split):
-            raise DatasetError(
-                f"{dataset.csv} has no {split} photo.",
-                fix=again,
-            )
-    idle = set(dataset.labels) - {photo.label for photo in dataset.split("train")}
-    if idle:
-        raise DatasetError(
-            f"{', '.join(sorted(idle))}: no photo in the train split.",
-            fix=again,
-        )
-    return dataset
-
-
-class _Counting:
-    """Counts towards a total that is known only later."""
-
-    def __init__(self, count: PhotoCount, what: str) -> None:
-        self._count, self._what = count, what
-
-    def found(self, total: int) -> None:
-        self._tick = self._count(total, self._what)
-
-    def photo(self, path: Path) -> None:
-        self._tick(path)
-
-
-def _draw(settings: DictConfig, count: PhotoCount) -> Path:
-    """The drawn pictures that stand in for photos; they are kept, and found again by the next
-    run.
-    """
-    from kennel.sample import draw_sample
-
-    sample = settings.data.sample
-    folder = (
-        Path(settings.paths.data_dir) / f"sample-{sample.labels}x{sample.per_label}-{sample.seed}"
-    )
-    log.warning("no data.csv or data.photos: training on drawn pictures in %s", folder)
-    draw_sample(
-        folder,
-        labels=sample.labels,
-        per_label=sample.per_label,
-        seed=sample.seed,
-        on_photo=count(sample.labels * sample.per_label, "pictures drawn"),
-    )
-    return folder
-
-
 def _lesson(
     settings: DictConfig, trainer: L.Trainer, dataset: Dataset, model: Model, count: PhotoCount
 ) -> tuple[PhotoData | FeatureData, Learner]:
@@ -359,7 +311,7 @@ def _lesson(
         )
     features = FeatureData(dataset, model.preprocess)
     if recipe.frozen or recipe.fit_head_first:
-        counting = _Counting(count, "photos through the backbone")
+        counting = Counting(count, "photos through the backbone")
         features.extract(
             model.network,
             cache_dir=cache_dir,
