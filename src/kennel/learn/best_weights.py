@@ -63,7 +63,7 @@ class BestWeights(Callback):
             return
         self.best, self.epoch, self.metrics = value, trainer.current_epoch, figures
         if trainer.is_global_zero:
-            network = pl_module.network
+            network = pl_module.answering  # which validation measured
             assert isinstance(network, Network)
             write_weights(network, self.path)
 

@@ -6,6 +6,7 @@ N photos, D features, K labels, H x W pixels.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from copy import deepcopy
 from typing import Any
 
 import lightning as L
@@ -15,6 +16,7 @@ from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from kennel.errors import RunError, UsageError
+from kennel.learn.averaging import follow, warmed_up
 from kennel.learn.models import Network
 from kennel.learn.photos import epoch_seed
 from kennel.learn.settings import RecipeSettings
@@ -34,6 +36,9 @@ class Learner(L.LightningModule):
         label_weights: Float32[K], what a photo of each label weighs in the loss; or None.
         seed: of what is drawn while training (dropout, mixing): an epoch depends on it and on the
             epoch's number alone, so that a stopped run goes on as if it had not been stopped.
+    Attributes:
+        network: whose weights the optimiser moves.
+        average: their moving average; None where `recipe.ema` is 0.
     """
 
     def __init__(
@@ -60,6 +65,7 @@ class Learner(L.LightningModule):
             network.head.requires_grad_(True)
         if recipe.channels_last:
             network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.average = deepcopy(network).requires_grad_(False) if recipe.ema else None
         # Lightning asks nobody for training mode: a network that came here in evaluation mode, as
         # from an export, would stay in it.
         self.train()
@@ -71,17 +77,27 @@ class Learner(L.LightningModule):
             for module in self.network.modules():
                 if isinstance(module, _BatchNorm):
                     module.eval()
+        if self.average is not None:
+            self.average.eval()
         return self
+
+    @property
+    def answering(self) -> Network:
+        """The network that is measured and kept: the average where there is one."""
+        return self.network if self.average is None else self.average
 
     def forward(
         self, batch: Tensor
     ) -> Tensor:  # Float32[N, 3, H, W], or [N, D] where frozen -> Float32[N, K]
+        return self._logits(self.network, batch)
+
+    def _logits(self, network: Network, batch: Tensor) -> Tensor:
         if self.recipe.frozen:
-            logits: Tensor = self.network.head(batch)
+            logits: Tensor = network.head(batch)
             return logits
         if self.recipe.channels_last:
             batch = batch.contiguous(memory_format=torch.channels_last)
-        logits = self.network(batch)
+        logits = network(batch)
         return logits
 
     def on_train_epoch_start(self) -> None:
@@ -107,6 +123,12 @@ class Learner(L.LightningModule):
         self._log("train/top1", right.float().mean(), len(photos))
         return loss
 
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        step = self.global_step  # a number that is in the checkpoint: nothing else is counted
+        super().optimizer_step(*args, **kwargs)
+        if self.average is not None:
+            follow(self.average, self.network, warmed_up(self.recipe.ema, step))
+
     def _looks_at_loss(self, batch_idx: int) -> bool:
         """Always where that costs nothing; on an accelerator, which is then waited for, where a
         loss is logged and at the end of an epoch: a loss that is no number does not recover.
@@ -119,7 +141,7 @@ class Learner(L.LightningModule):
 
     def validation_step(self, batch: tuple[Tensor, Tensor], _: int) -> None:
         photos, truth = batch
-        logits = self(photos)
+        logits = self._logits(self.answering, photos)
         self._log("validation/loss", F.cross_entropy(logits, truth), len(photos))
         self._log("validation/top1", (logits.argmax(1) == truth).float().mean(), len(photos))
 

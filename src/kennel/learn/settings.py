@@ -79,6 +79,8 @@ class RecipeSettings:
         keep_statistics: batch normalisation keeps the statistics that the weights came with; on few
             photos those of small, augmented batches are worse.
         label_smoothing: in [0, 1).
+        ema: decay of a moving average of the weights, in [0, 1), lower in the first steps; it is
+            what validation measures and what is kept. 0: none.
         class_weights: weighs labels by the inverse of their training photos.
         channels_last: memory layout, faster where convolutions are.
     """
@@ -90,6 +92,7 @@ class RecipeSettings:
     backbone_lr: float = 1.0
     keep_statistics: bool = False
     label_smoothing: float = 0.0
+    ema: float = 0.0
     class_weights: bool = False
     channels_last: bool = True
 
@@ -134,6 +137,7 @@ def check_settings(config: DictConfig) -> DictConfig:
         ("data.room", 1 <= typed.data.room <= 4, "in 1..4"),
         ("data.cache.max_gib", (typed.data.cache or CacheSettings).max_gib >= 0, "0 or more"),
         ("recipe.label_smoothing", 0 <= typed.recipe.label_smoothing < 1, "in [0, 1)"),
+        ("recipe.ema", 0 <= typed.recipe.ema < 1, "in [0, 1)"),
         ("recipe.backbone_lr", typed.recipe.backbone_lr > 0, "above 0"),
         ("recipe.l2", typed.recipe.l2 >= 0, "0 or more"),
         ("recipe.head_l2", typed.recipe.head_l2 >= 0, "0 or more"),
