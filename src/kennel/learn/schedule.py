@@ -43,6 +43,41 @@ def warmup_cosine(
     return LambdaLR(optimizer, factor)
 
 
+def flat_cosine(
+    optimizer: Optimizer,
+    total_steps: int,
+    *,
+    warmup: float = 0.0,
+    fall: float = 0.28,
+    floor: float = 0.0,
+) -> LambdaLR:
+    """The full learning rate, then half a cosine over the last share of the steps.
+
+    Args:
+        optimizer, total_steps: see warmup_cosine.
+        warmup: share of the steps that rise to it in a line before, 0 <= warmup <= 1 - fall.
+        fall: share of the steps that fall, 0 < fall <= 1.
+        floor: what is left at the end, 0..1.
+    Raises:
+        ValueError: warmup, fall or floor out of range.
+    Source: M. Grankin, "Ranger-Mish-ImageWoof-5" and fastai's `fit_flat_cos`, 2019.
+    """
+    if not (0 < fall <= 1 and 0 <= warmup <= 1 - fall and 0 <= floor <= 1):
+        raise ValueError(
+            f"warmup {warmup} must lie in [0, 1 - fall], fall {fall} in (0, 1] and floor {floor} "
+            "in [0, 1]"
+        )
+    warm, falling = round(total_steps * warmup), max(round(total_steps * fall), 1)
+
+    def factor(step: int) -> float:
+        if step < warm:
+            return (step + 1) / (warm + 1)
+        done = min(max(step - (total_steps - falling), 0) / falling, 1.0)
+        return floor + (1 - floor) * (1 + math.cos(math.pi * done)) / 2
+
+    return LambdaLR(optimizer, factor)
+
+
 def one_cycle(
     optimizer: Optimizer,
     total_steps: int,
