@@ -25,7 +25,9 @@ from kennel.errors import KennelError
 from kennel.images import normalise
 from kennel.learn.augment import Augmentation, Draw, RandomResizedCrop, vary_all
 from kennel.learn.canvas import Form, PhotoRows, fill_caches
+from kennel.learn.progressive import Sides
 from kennel.learn.resample import placed
+from kennel.learn.schedule import total_epochs
 from kennel.machine import usable_cores
 
 MOST_WORKERS = 8
@@ -143,12 +145,16 @@ class PhotoSplit(Dataset[RawBatch | Unread]):
             np.array([seed for _, seed in pairs], np.int64) if self.augment else None,
         )
 
-    def seen(self, batch: RawBatch) -> Tensor:  # UInt8[N, 3, H, W]
-        """The batch as the network sees it, before normalisation."""
+    def seen(self, batch: RawBatch, *, side: int | None = None) -> Tensor:  # UInt8[N, 3, H, W]
+        """The batch as the network sees it, before normalisation.
+
+        Args:
+            side: of random crops; None: the one that the network is made for.
+        """
         photos = batch.pixels.permute(0, 3, 1, 2)
         if batch.seeds is None:
             return photos
-        size, fill = self.preprocess.size, self.preprocess.fill
+        size, fill = side or self.preprocess.size, self.preprocess.fill
         return vary_all(self.augment, photos, Draw(batch.seeds, batch.sizes, size, fill))
 
     def spread(self, n: int) -> NDArray[np.uint8]:  # UInt8[N, H, W, 3]
@@ -176,6 +182,7 @@ class PhotoData(L.LightningDataModule):
             or None.
         seed: of order and augmentation.
         room: see PhotoSplit.
+        sides: of training crops by epoch; None: the one that the network is made for.
     """
 
     def __init__(
@@ -189,9 +196,10 @@ class PhotoData(L.LightningDataModule):
         mix: Any = None,
         seed: int = 0,
         room: float = 1.25,
+        sides: Sides | None = None,
     ) -> None:
         super().__init__()
-        self.seed = seed
+        self.seed, self.sides = seed, sides
         self.training = PhotoSplit(
             dataset.split("train"), dataset, preprocess, augment=augment, room=room
         )
@@ -248,7 +256,7 @@ class PhotoData(L.LightningDataModule):
         trainer: Any = self.trainer
         trains = trainer is not None and trainer.training
         split = self.training if batch.seeds is not None else self.validation
-        photos = normalised(split.seen(batch), split.preprocess)
+        photos = normalised(split.seen(batch, side=self._side()), split.preprocess)
         if trains and self.mix is not None and len(photos) > 1:
             seen: tuple[Tensor, Tensor] = self.mix(photos, batch.truth)
         else:
@@ -259,6 +267,13 @@ class PhotoData(L.LightningDataModule):
     def pictures(self, n: int) -> NDArray[np.uint8]:  # UInt8[N, H, W, 3]
         """n training photos from all over the split, as training sees them: augmented."""
         return self.training.spread(n)
+
+    def _side(self) -> int | None:
+        trainer: Any = self.trainer
+        if self.sides is None or trainer is None:
+            return None
+        epochs = total_epochs(trainer, self.steps_per_epoch(trainer.world_size))
+        return self.sides.at(trainer.current_epoch, epochs)
 
     def _share(self, processes: int) -> int:
         return -(-len(self.training) // processes)  # photos are repeated until all have as many

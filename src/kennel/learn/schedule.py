@@ -123,14 +123,8 @@ def total_steps(trainer: L.Trainer, steps_per_epoch: int) -> int:
     Raises:
         UsageError: the run has no end.
     """
-    limit = trainer.limit_train_batches  # fast_dev_run and overfit_batches have set it too
-    batches = (
-        min(steps_per_epoch, limit) if isinstance(limit, int) else int(steps_per_epoch * limit)
-    )
     epochs, most = trainer.max_epochs, trainer.max_steps
-    steps = (
-        None if epochs in (None, -1) else -(-batches // trainer.accumulate_grad_batches) * epochs
-    )
+    steps = None if epochs in (None, -1) else _an_epoch(trainer, steps_per_epoch) * epochs
     if most >= 0:
         steps = most if steps is None else min(steps, most)
     if steps is None:
@@ -139,3 +133,18 @@ def total_steps(trainer: L.Trainer, steps_per_epoch: int) -> int:
             fix="trainer.max_epochs=10",
         )
     return max(steps, 1)
+
+
+def total_epochs(trainer: L.Trainer, steps_per_epoch: int) -> int:
+    """Epochs of the whole run, >= 1, of which the last may be cut short. See total_steps."""
+    steps = total_steps(trainer, steps_per_epoch)
+    return -(-steps // max(_an_epoch(trainer, steps_per_epoch), 1))
+
+
+def _an_epoch(trainer: L.Trainer, steps_per_epoch: int) -> int:
+    """Optimiser steps of one epoch."""
+    limit = trainer.limit_train_batches  # fast_dev_run and overfit_batches have set it too
+    batches = (
+        min(steps_per_epoch, limit) if isinstance(limit, int) else int(steps_per_epoch * limit)
+    )
+    return int(-(-batches // trainer.accumulate_grad_batches))
