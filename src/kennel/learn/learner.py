@@ -17,6 +17,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from kennel.errors import RunError, UsageError
 from kennel.learn.averaging import follow, warmed_up
+from kennel.learn.groups import parameter_groups
 from kennel.learn.models import Network
 from kennel.learn.photos import epoch_seed
 from kennel.learn.settings import RecipeSettings
@@ -147,7 +148,8 @@ class Learner(L.LightningModule):
 
     def configure_optimizers(self) -> Any:
         try:
-            optimizer = self.make_optimizer(self._parameter_groups())
+            lr = self.make_optimizer.keywords.get("lr")
+            optimizer = self.make_optimizer(parameter_groups(self.network, self.recipe, lr=lr))
             if self.make_schedule is None:
                 return optimizer
             scheduler = self.make_schedule(optimizer=optimizer, total_steps=self.total_steps)
@@ -160,27 +162,6 @@ class Learner(L.LightningModule):
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
         }
-
-    def _parameter_groups(self) -> list[Any]:
-        """The head; or head and backbone with a learning rate each, and no weight decay on norms
-        and biases.
-        """
-        if self.recipe.frozen:
-            return list(self.network.head.parameters())
-        head = {id(p) for p in self.network.head.parameters()}
-        learning = [p for p in self.network.parameters() if p.requires_grad]
-        base_lr = self.make_optimizer.keywords.get("lr")
-        groups: list[dict[str, Any]] = []
-        for name, lr_share, parameters in (
-            ("head", 1.0, [p for p in learning if id(p) in head]),
-            ("backbone", self.recipe.backbone_lr, [p for p in learning if id(p) not in head]),
-        ):
-            own = {} if base_lr is None else {"lr": base_lr * lr_share}
-            many = [p for p in parameters if p.ndim > 1]
-            few = [p for p in parameters if p.ndim <= 1]
-            groups.append({"name": name, "params": many, **own})
-            groups.append({"name": f"{name}_no_decay", "params": few, "weight_decay": 0.0, **own})
-        return [group for group in groups if group["params"]]
 
     def _log(self, name: str, value: Tensor, n: int) -> None:
         train = name.startswith("train/")

@@ -93,6 +93,8 @@ class RecipeSettings:
             learns.
         head_l2: see `l2`; for `fit_head_first`.
         backbone_lr: learning rate of the backbone as a share of the head's, 0 < backbone_lr.
+        layer_decay: in (0, 1]; each layer of the backbone has this share of the learning rate of
+            the layer above it. 1: all have the same.
         keep_statistics: batch normalisation keeps the statistics that the weights came with; on few
             photos those of small, augmented batches are worse.
         label_smoothing: in [0, 1).
@@ -107,6 +109,7 @@ class RecipeSettings:
     fit_head_first: bool = False
     head_l2: float = 0.0
     backbone_lr: float = 1.0
+    layer_decay: float = 1.0
     keep_statistics: bool = False
     label_smoothing: float = 0.0
     ema: float = 0.0
@@ -160,6 +163,7 @@ def check_settings(config: DictConfig) -> DictConfig:
         ("recipe.label_smoothing", 0 <= typed.recipe.label_smoothing < 1, "in [0, 1)"),
         ("recipe.ema", 0 <= typed.recipe.ema < 1, "in [0, 1)"),
         ("recipe.backbone_lr", typed.recipe.backbone_lr > 0, "above 0"),
+        ("recipe.layer_decay", 0 < typed.recipe.layer_decay <= 1, "in (0, 1]"),
         ("recipe.l2", typed.recipe.l2 >= 0, "0 or more"),
         ("recipe.head_l2", typed.recipe.head_l2 >= 0, "0 or more"),
         ("seed", 0 <= typed.seed < 2**32, "in 0..4294967295"),
