@@ -97,7 +97,7 @@ class BestWeights(Callback):
             return
         self.best, self.epoch, self.metrics = value, trainer.current_epoch, figures
         if trainer.is_global_zero:
-            network = pl_module.network
+            network = pl_module.answering  # which validation measured
             assert isinstance(network, Network)
             # Not those of speed: the same run again gives the same file.
             seen = {name: v for name, v in figures.items() if name.startswith("validation/")}

@@ -9,7 +9,7 @@ import lightning as L
 
 from kennel.errors import RunError
 from kennel.learn.best_weights import BestWeights
-from kennel.run import LAST_CHECKPOINT
+from kennel.run import checkpoints_of
 
 # Times the loss of a network that knows nothing and says so, which is ln K for K labels.
 FAR_ABOVE = 3.0
@@ -64,7 +64,6 @@ def kept(trainer: L.Trainer) -> list[str]:
     best = next((c for c in trainer.callbacks if isinstance(c, BestWeights)), None)  # type: ignore[attr-defined]
     if best is not None and best.epoch is not None and best.path.is_file():
         words.append(f"the best weights, of epoch {best.epoch}, are {best.path}")
-    last = Path(trainer.default_root_dir) / LAST_CHECKPOINT
-    if last.is_file():
+    for last in checkpoints_of(Path(trainer.default_root_dir))[:1]:
         words.append(f"the last good checkpoint is {last}")
     return words or ["no epoch was completed, so no checkpoint is there"]

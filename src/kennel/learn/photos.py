@@ -27,7 +27,9 @@ from kennel.images import normalise
 from kennel.learn.augment import Augmentation, Draw, RandomResizedCrop, vary_all
 from kennel.learn.canvas import Form, PhotoRows, fill_caches
 from kennel.learn.order import Shuffled, step_seed
+from kennel.learn.progressive import Sides
 from kennel.learn.resample import placed
+from kennel.learn.schedule import total_epochs
 from kennel.machine import usable_cores
 
 MOST_WORKERS = 8
@@ -116,12 +118,16 @@ class PhotoSplit(Dataset[RawBatch | Unread]):
             np.array([seed for _, seed in pairs], np.int64) if self.augment else None,
         )
 
-    def seen(self, batch: RawBatch) -> Tensor:  # UInt8[N, 3, H, W]
-        """The batch as the network sees it, before normalisation."""
+    def seen(self, batch: RawBatch, *, side: int | None = None) -> Tensor:  # UInt8[N, 3, H, W]
+        """The batch as the network sees it, before normalisation.
+
+        Args:
+            side: of random crops; None: the one that the network is made for.
+        """
         photos = batch.pixels.permute(0, 3, 1, 2)
         if batch.seeds is None:
             return photos
-        size, fill = self.preprocess.size, self.preprocess.fill
+        size, fill = side or self.preprocess.size, self.preprocess.fill
         return vary_all(self.augment, photos, Draw(batch.seeds, batch.sizes, size, fill))
 
     def spread(self, n: int) -> NDArray[np.uint8]:  # UInt8[N, H, W, 3]
@@ -157,6 +163,7 @@ class PhotoData(L.LightningDataModule):
             or None.
         seed: of order and augmentation, and of what torch draws in a step.
         room: see PhotoSplit.
+        sides: of training crops by epoch; None: the one that the network is made for.
     Attributes:
         between_steps: called before each batch of training, when all that belongs to the step
             before is done: its figures are logged, and nothing of the next is drawn.
@@ -173,9 +180,10 @@ class PhotoData(L.LightningDataModule):
         mix: Any = None,
         seed: int = 0,
         room: float = 1.25,
+        sides: Sides | None = None,
     ) -> None:
         super().__init__()
-        self.seed = seed
+        self.seed, self.sides = seed, sides
         self.training = PhotoSplit(
             dataset.split("train"), dataset, preprocess, augment=augment, room=room
         )
@@ -261,7 +269,7 @@ class PhotoData(L.LightningDataModule):
         trainer: Any = self.trainer
         trains = trainer is not None and trainer.training
         split = self.training if batch.seeds is not None else self.validation
-        photos = normalised(split.seen(batch), split.preprocess)
+        photos = normalised(split.seen(batch, side=self._side()), split.preprocess)
         if trains and self.mix is not None and len(photos) > 1:
             seen: tuple[Tensor, Tensor] = self.mix(photos, batch.truth)
         else:
@@ -280,6 +288,13 @@ class PhotoData(L.LightningDataModule):
     def _seen_batches(self) -> int:
         epoch, batches = self._resumed
         return int(batches) if epoch == self._epoch() else 0
+
+    def _side(self) -> int | None:
+        trainer: Any = self.trainer
+        if self.sides is None or trainer is None:
+            return None
+        epochs = total_epochs(trainer, self.steps_per_epoch(trainer.world_size))
+        return self.sides.at(trainer.current_epoch, epochs)
 
     def _share(self, processes: int) -> int:
         return -(-len(self.training) // processes)  # photos are repeated until all have as many

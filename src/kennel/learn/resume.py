@@ -21,8 +21,9 @@ from kennel.run import RUN_JSON, checkpoints_of, read_run
 log = logging.getLogger(__name__)
 # What the numbers of a run come from, besides its photos. Of a node named twice, the first counts.
 ALTERING = (
-    *("data.batch_size", "data.augment", "data.mix", "data.room", "model", "recipe", "optimizer"),
-    *("schedule", "seed", "callbacks.best_weights.monitor", "callbacks.best_weights.mode"),
+    *("data.batch_size", "data.augment", "data.mix", "data.room", "data.progressive", "model"),
+    *("recipe", "optimizer", "schedule", "seed"),
+    *("callbacks.best_weights.monitor", "callbacks.best_weights.mode"),
     *("trainer.max_epochs", "trainer.max_steps", "trainer.accumulate_grad_batches"),
     *("trainer.gradient_clip_val", "trainer.precision", "trainer.limit_train_batches"),
     *("trainer.limit_val_batches", "trainer.overfit_batches", "trainer.strategy"),

@@ -42,6 +42,7 @@ from kennel.learn.models import Model
 from kennel.learn.opening import Counting, PhotoCount, open_dataset
 from kennel.learn.parts import augmentations, made, trainer_of
 from kennel.learn.photos import PhotoData
+from kennel.learn.progressive import Sides
 from kennel.learn.reproduce import refuse_unlike_photos, say_differences
 from kennel.learn.resume import (
     checkpoint_to_resume,
@@ -52,7 +53,7 @@ from kennel.learn.resume import (
     settings_of_numbers,
 )
 from kennel.learn.schedule import total_steps
-from kennel.learn.settings import RecipeSettings
+from kennel.learn.settings import ProgressiveSettings, RecipeSettings
 from kennel.learn.watch.record import hand_over
 from kennel.learn.watch.speed import Speed
 from kennel.machine import git_state, hardware, utc_now, versions
@@ -309,6 +310,12 @@ def _lesson(
             "random weights.",
             fix="experiment=scratch, or model=efficientnet_lite0",
         )
+    augment = augmentations(settings.data.augment)
+    sides = None
+    if settings.data.progressive is not None:
+        growth = cast(ProgressiveSettings, OmegaConf.to_object(settings.data.progressive))
+        sides = Sides(growth, model.preprocess.size)
+        sides.refuse(model.network, augment, frozen=recipe.frozen)
     features = FeatureData(dataset, model.preprocess)
     if recipe.frozen or recipe.fit_head_first:
         counting = Counting(count, "photos through the backbone")
@@ -328,10 +335,11 @@ def _lesson(
             model.preprocess,
             batch_size=settings.data.batch_size,
             num_workers=settings.data.num_workers,
-            augment=augmentations(settings.data.augment),
+            augment=augment,
             mix=made(settings.data.mix, "data.mix"),
             seed=settings.seed,
             room=settings.data.room,
+            sides=sides,
         )
     truth = data.training.truth
     learner = Learner(
