@@ -1,6 +1,6 @@
 """The moving average of a network's weights, which answers better than the weights of one step.
 
-Lightning's own WeightAveraging was not taken: see docs/decisions/0018.
+Lightning's own WeightAveraging was not taken: see docs/decisions/0021-recipes-by-settings.md.
 """
 
 from __future__ import annotations

@@ -13,14 +13,15 @@ from kennel.run import checkpoints_of
 
 # Times the loss of a network that knows nothing and says so, which is ln K for K labels.
 FAR_ABOVE = 3.0
+LOWER = 0.9  # of the lowest so far: a loss that still gets better
 
 
 class LossWatch:
     """Looks at losses of training, as many of them as it is shown.
 
-    A run diverges where every loss looked at is above FAR_ABOVE * ln K for `patience` steps: those
-    who guess lose ln K, so what such a network learned is worse than nothing. A first loss that is
-    high, or a peak, is no divergence.
+    A run diverges where every loss looked at is above FAR_ABOVE * ln K for `patience` steps, and
+    none is lower by a tenth than those before: who guesses loses ln K, so what such a network
+    learned is worse than nothing. A first loss that is high, or a peak, is no divergence.
 
     Args:
         labels: K >= 1.
@@ -30,16 +31,17 @@ class LossWatch:
     def __init__(self, labels: int, *, patience: int) -> None:
         self.most, self.patience = FAR_ABOVE * math.log(max(labels, 2)), patience
         self.above_since: int | None = None
+        self._lowest = math.inf  # since it is above
 
     def fault(self, loss: float, step: int) -> str | None:
         """What is wrong with the loss of this step; None where nothing is."""
         if not math.isfinite(loss):
             return f"the loss became {loss}"
         if loss <= self.most or not self.patience:
-            self.above_since = None
+            self.above_since, self._lowest = None, math.inf
             return None
-        if self.above_since is None:
-            self.above_since = step
+        if self.above_since is None or loss < LOWER * self._lowest:
+            self.above_since, self._lowest = step, loss
         if step - self.above_since < self.patience:
             return None
         return (
