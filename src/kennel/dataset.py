@@ -52,6 +52,7 @@ class Dataset:
         dataset_id: sha256 of the csv's bytes.
         split_by: what the splits follow; `folders` where the photos came split.
         group_by: the regular expression by which photos belong together, if there was one.
+        sealed: splits whose photos were taken out: nobody is to see them.
         fold: (i, k) where this is the i-th of k folds: 1 <= i <= k.
     """
 
@@ -65,6 +66,7 @@ class Dataset:
     split_by: SplitRule = "content"
     group_by: str | None = None
     fold: tuple[int, int] | None = None
+    sealed: tuple[str, ...] = ()
 
     @property
     def counts(self) -> dict[str, dict[str, int]]:
@@ -77,10 +79,24 @@ class Dataset:
 
         Raises:
             ValueError: there is no such split.
+            DatasetError: it is sealed.
         """
         if name not in SPLITS:
             raise ValueError(f"there is no split {name!r}; there are {', '.join(SPLITS)}")
+        if name in self.sealed:
+            raise DatasetError(
+                f"the {name} photos of {self.csv} are sealed: who chooses settings must not see "
+                "them.",
+                fix="measure on them when the choice is made: kennel evaluate BUNDLE",
+            )
         return tuple(photo for photo in self.photos if photo.split == name)
+
+    def without(self, splits: Sequence[str]) -> Dataset:
+        """The same index with the photos of those splits taken out, and the splits sealed."""
+        if not splits:
+            return self
+        kept = tuple(photo for photo in self.photos if photo.split not in splits)
+        return replace(self, photos=kept, sealed=(*self.sealed, *splits))
 
     def file(self, photo: Photo) -> Path:
         """Where a photo lies."""

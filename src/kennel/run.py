@@ -16,6 +16,7 @@ RUN_JSON = "run.json"
 CONFIG_YAML = "config.yaml"
 BEST_WEIGHTS = "checkpoints/best.safetensors"
 LAST_CHECKPOINT = "checkpoints/last.ckpt"
+CHECKPOINTS = "checkpoints"
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Run:
     """`run.json`.
 
     Attributes:
-        status: running, done, stopped (Ctrl-C) or failed.
+        status: running, done, stopped (Ctrl-C), pruned (by a study) or failed.
         metrics: of the best epoch, on train and validation photos, by name such as
             "validation/top1".
         best_checkpoint: weights of that epoch, relative to the run's folder; None before the first

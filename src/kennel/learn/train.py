@@ -16,6 +16,7 @@ from typing import Any, cast
 import lightning as L
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
@@ -52,12 +53,26 @@ LIBRARIES = (
 PhotoCount = Callable[[int, str], Callable[[Path], None]]
 
 
+class HaltedError(Exception):
+    """Raised by a callback that ends a run for a reason of its own.
+
+    Attributes:
+        status: what run.json then says.
+    """
+
+    def __init__(self, status: str) -> None:
+        super().__init__(status)
+        self.status = status
+
+
 def train(
     settings: DictConfig,
     *,
     count: PhotoCount,
     overrides: Sequence[str] = (),
     repeats: Run | None = None,
+    callbacks: Sequence[Callback] = (),
+    sealed: Sequence[str] = (),
 ) -> Run:
     """Carries out one run.
 
@@ -65,6 +80,8 @@ def train(
         settings: kennel.learn.settings.TrainSettings, checked.
         overrides: the words that asked for them, for the record.
         repeats: the run that this one repeats: on the same photos, or not at all.
+        callbacks: besides those of the settings, after them.
+        sealed: splits whose photos are taken out of the index before anything sees it.
         count: count(total, what) gives a function that is called once an item, for progress.
     Returns:
         the run, as in its run.json.
@@ -89,6 +106,8 @@ def train(
             count=count,
             overrides=overrides,
             repeats=repeats,
+            callbacks=callbacks,
+            sealed=sealed,
         )
 
 
@@ -102,6 +121,8 @@ def _carry_out(
     count: PhotoCount,
     overrides: Sequence[str],
     repeats: Run | None,
+    callbacks: Sequence[Callback],
+    sealed: Sequence[str],
 ) -> Run:
     """The run, in the folder `out`, which is there and in which nobody else works; `earlier` is
     what was in it, None where it is new.
@@ -110,8 +131,8 @@ def _carry_out(
     keep_freed_memory()
     L.seed_everything(settings.seed, workers=True, verbose=False)
     try:
-        trainer = trainer_of(settings)
-        dataset = _open_dataset(settings, out, count)
+        trainer = trainer_of(settings, more=callbacks)
+        dataset = open_dataset(settings, out, count).without(sealed)
         if repeats is not None:
             refuse_unlike_photos(repeats, dataset)
         if resume is not None:
@@ -209,6 +230,9 @@ def _fit(
         signal.signal(signal.SIGINT, on_interrupt)
         status = "stopped"
         raise KeyboardInterrupt from left
+    except HaltedError as halted:
+        status = halted.status
+        raise
     except MisconfigurationException as error:
         raise UsageError(
             f"lightning refused the run: {str(error).splitlines()[0]}",
@@ -228,7 +252,12 @@ def _fit(
     return done
 
 
-def _open_dataset(settings: DictConfig, out: Path, count: PhotoCount) -> Dataset:
+def open_dataset(settings: DictConfig, out: Path, count: PhotoCount) -> Dataset:
+    """The index that the settings name; photos that are not indexed yet are, into `out`.
+
+    Raises:
+        DatasetError: no index, or one that nothing can be learned from.
+    """
     data = settings.data
     if data.csv is not None and data.photos is not None:
         raise UsageError("data.csv and data.photos are both given.", fix="give one of them")
