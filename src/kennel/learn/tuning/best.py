@@ -76,7 +76,7 @@ def _experiment(lesson: DictConfig) -> dict[str, Any]:
     chosen = HydraConfig.get().runtime.choices
     usual = compose("train", return_hydra_config=True).hydra.runtime.choices
     other = {group: chosen.get(group) for group in GROUPS if chosen.get(group) != usual.get(group)}
-    words = [f"{group}={'null' if name is None else name}" for group, name in other.items()]
+    words = [f"~{group}" if name is None else f"{group}={name}" for group, name in other.items()]
     base = check_settings(compose("train", overrides=words))
     plain = [OmegaConf.to_container(each, resolve=False) for each in (base, lesson)]
     found = _difference(*plain, path="")
