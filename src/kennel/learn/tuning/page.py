@@ -42,6 +42,7 @@ def write_page(plan: Plan) -> Path:
     shown = [row for row in rows if row is not None]
     best = study.best_trial
     importances = _importances(study)
+    leader = next(row for row in shown if row.number == best.number)
     pictures = []
     for each in drawings(
         shown,
@@ -63,7 +64,8 @@ def write_page(plan: Plan) -> Path:
         {
             "name": plan.tune.name,
             "monitor": monitor,
-            "best": next(row for row in shown if row.number == best.number),
+            "best": leader,
+            "best_values": [(path, _number(value)) for path, value in leader.values.items()],
             "done": states.count(TrialState.COMPLETE),
             "pruned": states.count(TrialState.PRUNED),
             "failed": [
