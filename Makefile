@@ -14,7 +14,7 @@ BUNDLE ?= $(shell ls -td bundles/*/ 2>/dev/null | head -n 1)
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo repro train eval inference test test-fast check tensorboard lock clean
+.PHONY: help setup demo repro train eval inference test test-fast check tensorboard mlflow lock clean
 
 help: ## what there is
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 22
@@ -59,6 +59,9 @@ check: setup ## style, types and import contracts
 
 tensorboard: setup ## curves and pictures of all runs at http://localhost:6006
 	$(BIN)/tensorboard --logdir runs $(ARGS)
+
+mlflow: setup ## what logger=mlflow kept, at http://localhost:5000
+	MLFLOW_DISABLE_TELEMETRY=true $(BIN)/mlflow ui --backend-store-uri sqlite:///mlruns/mlflow.db $(ARGS)
 
 lock: setup ## requirements.lock from pyproject.toml
 	UV="$(UV)" tools/lock

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
+import subprocess
+import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -221,3 +224,22 @@ def test_a_model_that_onnxruntime_cannot_load_is_named(bundle: Bundle) -> None:
     with pytest.raises(BundleError, match=r"model\.onnx cannot be loaded by onnxruntime") as said:
         OnnxClassifier(read_bundle(bundle.path))
     assert "export" in said.value.fix
+
+
+def test_answering_leaves_no_trace_of_the_machine_for_telemetry(
+    bundle: Bundle, tmp_path: Path
+) -> None:
+    # onnxruntime 1.32 writes a device id there and reports to its maker unless told not to.
+    home = tmp_path / "home"
+    home.mkdir()
+    script = (
+        "import sys, numpy as np; from pathlib import Path; from kennel.infer import OnnxFunction;"
+        f"OnnxFunction(Path(sys.argv[1]))(np.zeros((1, 3, {SIDE}, {SIDE}), np.float32))"
+    )
+    env = {k: v for k, v in os.environ.items() if k != "ORT_DISABLE_TELEMETRY"} | {
+        "HOME": str(home),
+        "XDG_CACHE_HOME": str(home / ".cache"),
+    }
+    model = str(bundle.file(MODEL_ONNX))
+    subprocess.run([sys.executable, "-c", script, model], env=env, check=True)
+    assert list(home.iterdir()) == []

@@ -1,4 +1,6 @@
-"""A photo with its answer under it, for `kennel predict --to`. Pillow only; lengths in pixels."""
+"""Photos with their answers under them, for `kennel predict --to` and for runs that show where they
+are wrong. Pillow only; lengths in pixels.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +19,7 @@ WIDEST_PHOTO = 2400  # wider than five to one a photo keeps its shape and become
 NARROWEST_PANEL = 360
 WIDEST_COLUMN = 640  # of words and bars: under a panorama label and number stay together
 SHOWN = 3  # answers, the first in large
+CELL, SHEET_COLUMNS = 224, 4  # of a sheet
 
 MARGIN = 24
 LARGE, MIDDLE, SMALL, SMALLEST = 36, 22, 18, 14  # type
@@ -90,6 +93,36 @@ def annotate(
     return picture
 
 
+def sheet(
+    title: str, photos: Sequence[Image.Image], words: Sequence[tuple[str, str]]
+) -> Image.Image:
+    """Photos side by side on paper, of one height and never stretched, with two lines under each.
+
+    Args:
+        photos: at least one, mode RGB.
+        words: as many: under each photo the first line in ink, the second quieter.
+    Returns:
+        A picture of mode RGB.
+    """
+    photos = [_fitted(photo) for photo in photos]
+    columns = min(len(photos), SHEET_COLUMNS)
+    rows = -(-len(photos) // columns)
+    head = MARGIN + MIDDLE + MARGIN
+    row = CELL + 2 * _leading(SMALL) + MARGIN
+    width = max(MARGIN + columns * (CELL + MARGIN), 2 * CELL)
+    picture = Image.new("RGB", (width, head + rows * row), PAPER)
+    _Panel(picture, width - 2 * MARGIN).write(title, MARGIN + MIDDLE, size=MIDDLE)
+    draw = ImageDraw.Draw(picture)
+    for at, (photo, lines) in enumerate(zip(photos, words, strict=True)):
+        left, top = MARGIN + at % columns * (CELL + MARGIN), head + at // columns * row
+        picture.paste(photo, (left + (CELL - photo.width) // 2, top + CELL - photo.height))
+        for line, (text, colour) in enumerate(zip(lines, (INK, QUIET_INK), strict=True)):
+            font_of, said = _font_for(text)
+            font, base = font_of(SMALLEST), top + CELL + GAP + SMALLEST + line * _leading(SMALL)
+            draw.text((left, base), _cut(said, CELL, font), fill=colour, font=font, anchor="ls")
+    return picture
+
+
 class _Panel:
     """Writes and draws in one column of a picture; `y` is the base line, or a bar's lower edge."""
 
@@ -131,6 +164,12 @@ def _scaled(photo: Image.Image) -> Image.Image:
     scale = min(PHOTO_HEIGHT / photo.height, WIDEST_PHOTO / photo.width)
     size = max(1, round(photo.width * scale)), max(1, round(photo.height * scale))
     return photo.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
+
+
+def _fitted(photo: Image.Image) -> Image.Image:
+    scale = CELL / max(photo.size)
+    size = max(1, round(photo.width * scale)), max(1, round(photo.height * scale))
+    return photo.resize(size, Image.Resampling.LANCZOS)
 
 
 def _percent(probability: float) -> str:

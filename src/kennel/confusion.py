@@ -44,15 +44,27 @@ def draw_confusion(report: SplitReport, path: Path, *, bundle_id: str) -> None:
     Raises:
         MissingExtraError: matplotlib is not installed.
     """
-    confusion = report.figures.confusion
+    draw_matrix(report.figures.confusion, report.labels, path, caption=_caption(report, bundle_id))
+
+
+def draw_matrix(confusion: np.ndarray, labels: Sequence[str], path: Path, *, caption: str) -> None:
+    """Draws any confusion matrix as `draw_confusion` draws a split's.
+
+    Args:
+        confusion: Int64[K, K], rows truth, columns answer.
+        labels: length K.
+        caption: what was measured, with n and interval.
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+    """
     order = list(range(len(confusion)))
     if len(order) > ORDERED_ABOVE:
         order = order_by_similarity(confusion)
     picture = _Picture(
         counts=confusion[np.ix_(order, order)],
-        labels=[_shortened(in_words(report.labels[index])) for index in order],
-        title=finding(confusion, report.labels),
-        caption=_caption(report, bundle_id),
+        labels=[_shortened(in_words(labels[index])) for index in order],
+        title=finding(confusion, labels),
+        caption=caption,
     )
     with warnings.catch_warnings():
         # DejaVu Sans lacks some scripts; a box in place of a letter is all that happens.

@@ -56,6 +56,24 @@ class MissingExtraError(KennelError):
     """An optional library is not installed."""
 
 
+class Stopped(KeyboardInterrupt):
+    """Work that was told to stop, and did: Ctrl-C in other words.
+
+    Args:
+        why: who or what told it.
+        signum: the signal that this is, or stands for.
+    Attributes:
+        exit_code: 128 and that signal, as shells have it.
+        message: what is kept. fix: how to go on; or empty.
+    """
+
+    def __init__(self, why: str, signum: int) -> None:
+        super().__init__(why)
+        self.why, self.exit_code = why, 128 + signum
+        self.message = "nothing was left half-written."
+        self.fix = ""
+
+
 def need(module: str, *, extra: str) -> ModuleType:
     """Imports an optional library, or says which pip line brings it.
 

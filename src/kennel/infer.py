@@ -6,10 +6,15 @@ N photos, K labels, D features, H x W pixels.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+
+# onnxruntime 1.32 keeps a device id in the home folder and calls mobile.events.data.microsoft.com.
+# Only this, before it is loaded, keeps it from both: its disable_telemetry_events() does not.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 import onnxruntime as ort
 
 from kennel.bundle import MODEL_ONNX, Bundle

@@ -18,7 +18,7 @@ from typing import Literal
 
 from kennel.errors import KennelError, RunError
 from kennel.hold import MARK, Hold, holding, is_locked, locking, who_holds
-from kennel.run import CONFIG_YAML, LAST_CHECKPOINT, RUN_JSON, Run, read_run
+from kennel.run import CONFIG_YAML, RUN_JSON, Run, checkpoints_of, read_run
 
 Kind = Literal["cache", "downloads", "part", "run", "stopped run"]
 
@@ -171,7 +171,7 @@ def _judged(run: Run) -> Leftover | Kept:
             size,
         )
     said = "killed" if run.status == "running" else run.status
-    if (run.path / LAST_CHECKPOINT).is_file() or run.best_checkpoint is not None:
+    if checkpoints_of(run.path) or run.best_checkpoint is not None:
         return Leftover(run.path, "stopped run", f"{said}, can be gone on with", size, files)
     return Leftover(run.path, "run", f"{said} before its first checkpoint", size, files)
 

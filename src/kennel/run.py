@@ -5,6 +5,7 @@ show` needs no torch.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,10 @@ from kennel.errors import RunError
 RUN_JSON = "run.json"
 CONFIG_YAML = "config.yaml"
 BEST_WEIGHTS = "checkpoints/best.safetensors"
-LAST_CHECKPOINT = "checkpoints/last.ckpt"
 CHECKPOINTS = "checkpoints"
+# A checkpoint's name says what is in it: finished epochs, steps, and 16 digits of its sha256.
+CHECKPOINT = re.compile(r"epoch(\d{3,})-step(\d{6,})-([0-9a-f]{16})\.ckpt")
+FORMER_CHECKPOINT = "last.ckpt"  # the one name that runs had before
 
 
 @dataclass(frozen=True)
@@ -24,13 +27,14 @@ class Run:
     """`run.json`.
 
     Attributes:
-        status: running, done, stopped (Ctrl-C), pruned (by a study) or failed.
+        status: running, done, stopped (Ctrl-C, SIGTERM, a notice), pruned (by a
+            study) or failed.
         metrics: of the best epoch, on train and validation photos, by name such as
             "validation/top1".
         best_checkpoint: weights of that epoch, relative to the run's folder; None before the first
             validation.
-        duration_s: from the first look at the photos to the last epoch; of the last part only
-            where the run was gone on with.
+        duration_s: from the first look at the photos to the last epoch; where the run was gone on
+            with, without what was done twice or waited for in between.
         images_per_s: photos the optimiser saw, by the time it took; on frozen features photos
             extracted, by the time that took, and 0 where the cache had them all.
         config_sha256: of config.yaml. weights_sha256: of the best weights.
@@ -62,6 +66,20 @@ class Run:
     overrides: tuple[str, ...] = ()
     from_run: str | None = None
     path: Path = field(default=Path(), compare=False)
+
+
+def checkpoints_of(run: Path) -> list[Path]:
+    """Checkpoints in the folder of a run, the last step first; whether they are whole is not
+    looked at.
+    """
+    folder = run / CHECKPOINTS
+    if not folder.is_dir():
+        return []
+    named = [(CHECKPOINT.fullmatch(path.name), path) for path in folder.iterdir()]
+    ours = [(int(m[1]), int(m[2]), path.stat().st_mtime, path) for m, path in named if m]
+    former = folder / FORMER_CHECKPOINT
+    newest_first = [path for *_, path in sorted(ours, reverse=True)]
+    return [*newest_first, *([former] if former.is_file() else [])]
 
 
 def write_run(run: Run) -> None:

@@ -340,6 +340,8 @@ def make(at: str, node: DictConfig) -> Any:
     if is_own(node):
         if str(node._target_).endswith(".Timm"):  # the only one that would ask the Hub
             node.pretrained = False
+        if at.startswith("callbacks."):
+            return read_own(node, at=at)
         return read_own(node, at=at).build(("a", "b", "c")).network.head.out_features
     if at == "trainer":
         return trainer_of(node)

@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw
 
 from kennel.dataset import Dataset
 from kennel.index import index_photos
+from kennel.learn.interruption import Interruption
 from kennel.run import Run
 
 COLOURS = {"Beagle": (190, 60, 50), "Boxer": (60, 170, 70), "Poodle": (60, 80, 190)}
@@ -93,6 +94,18 @@ class Interrupting(Callback):
     def on_train_batch_start(self, trainer: Any, *_: Any) -> None:
         if trainer.current_epoch == self.epoch:
             raise KeyboardInterrupt
+
+
+class Stopping(Callback):
+    """Tells the run to stop, as a signal does, after that many steps of the optimiser."""
+
+    def __init__(self, after: int) -> None:
+        self.after = after
+
+    def on_train_batch_end(self, trainer: Any, *_: Any) -> None:
+        if trainer.global_step >= self.after:
+            told = next(each for each in trainer.callbacks if isinstance(each, Interruption))
+            told.tell("the test")
 
 
 class Noticing(Callback):

@@ -13,7 +13,8 @@ from safetensors.torch import load_file
 
 from kennel.errors import RunError, UsageError
 from kennel.learn.best_weights import BestWeights, write_weights
-from kennel.learn.checkpoints import MetricsCsv, WholeCheckpoints
+from kennel.learn.checkpoints import WholeCheckpoints
+from kennel.learn.metrics_csv import MetricsCsv
 from kennel.learn.models import MambaOut, Network
 
 pytestmark = pytest.mark.slow
@@ -134,3 +135,70 @@ def test_a_resumed_run_goes_on_with_metrics_csv_from_its_checkpoint(tmp_path: Pa
         second.log_metrics({"loss": 2.0}, step)
     second.save()
     assert rows(tmp_path) == [("0", "1.0"), ("1", "1.0"), ("2", "2.0"), ("3", "2.0")]
+
+
+def test_a_row_that_was_cut_short_and_later_ones_are_left_out(tmp_path: Path) -> None:
+    first = MetricsCsv(str(tmp_path), name="", version="")
+    for step in range(3):
+        first.log_metrics({"loss": 1.0}, step)
+    first.save()
+    with (tmp_path / "metrics.csv").open("a", encoding="utf-8") as file:
+        file.write("0.5")
+    second = MetricsCsv(str(tmp_path), name="", version="")
+    second.go_on_from(2)
+    assert rows(tmp_path) == [("0", "1.0"), ("1", "1.0")]  # before anything is logged
+    second.log_metrics({"loss": 3.0, "top1": 1.0}, 2)
+    second.save()
+    assert rows(tmp_path) == [("0", "1.0"), ("1", "1.0"), ("2", "3.0")]
+
+
+def test_weights_say_of_which_epoch_they_are_in_the_same_bytes_each_time(
+    network: Network, tmp_path: Path
+) -> None:
+    files = [tmp_path / name for name in "abcdef"]
+    for path in files:
+        write_weights(network, path, about={"epoch": "3", "figures": "{}", "x": "y"})
+    assert len({path.read_bytes() for path in files}) == 1
+    assert load_file(files[0]).keys() == network.state_dict().keys()
+
+
+def test_a_file_of_weights_ahead_of_the_checkpoint_is_recorded_as_what_it_is(
+    network: Network, tmp_path: Path
+) -> None:
+    """A run was killed after it wrote them and before its next checkpoint."""
+    path = tmp_path / "w"
+    best = BestWeights(str(path))
+    after_epoch(best, network, 0, validation__loss=0.5, train__loss=0.9)
+    then = best.state_dict()
+    with torch.no_grad():
+        network.head.bias.fill_(7)
+    after_epoch(best, network, 1, validation__loss=0.4, train__loss=0.8)
+    again = BestWeights(str(path))
+    again.load_state_dict(then)
+    again.on_fit_start(None, None)  # type: ignore[arg-type]
+    assert again.epoch == 0
+    written = again.written()
+    assert written is not None
+    assert written[:2] == (1, {"validation/loss": pytest.approx(0.4)})
+    after_epoch(again, network, 1, validation__loss=0.4, train__loss=0.8)
+    assert again.written() == best.written()
+
+
+@pytest.mark.parametrize("damage", ["removed", "changed"])
+def test_best_weights_that_are_gone_are_said_and_the_best_to_come_is_kept(
+    damage: str, network: Network, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "w"
+    best = BestWeights(str(path))
+    after_epoch(best, network, 0, validation__loss=0.1)
+    if damage == "removed":
+        path.unlink()
+    else:
+        path.write_bytes(path.read_bytes()[:-1] + b"x")
+    again = BestWeights(str(path))
+    again.load_state_dict(best.state_dict())
+    again.on_fit_start(None, None)  # type: ignore[arg-type]
+    assert str(path) in caplog.text
+    assert again.written() is None
+    after_epoch(again, network, 1, validation__loss=0.4)
+    assert again.epoch == 1

@@ -19,7 +19,8 @@ from kennel.images import normalise, read_photo
 from kennel.learn.augment import ColorJitter, RandomHorizontalFlip, RandomResizedCrop
 from kennel.learn.learner import Learner, balanced_weights
 from kennel.learn.models import MambaOut
-from kennel.learn.photos import PhotoData, PhotoSplit, Shuffled, looked_up, normalised
+from kennel.learn.order import Shuffled, step_seed
+from kennel.learn.photos import PhotoData, PhotoSplit, looked_up, normalised
 from kennel.learn.settings import RecipeSettings
 
 pytestmark = pytest.mark.slow
@@ -151,6 +152,41 @@ def test_an_epoch_shows_every_photo_once_in_an_order_of_its_own(dataset: Dataset
     epoch = 1
     assert [index for index, _ in sampler] != [index for index, _ in first]
     assert list(Shuffled(27, seed=4, epoch=lambda: 0)) != first
+
+
+@pytest.mark.parametrize("processes", [1, 2, 3])
+def test_an_epoch_goes_on_where_it_was_left(processes: int) -> None:
+    """Each process with the rest of its own share, and all shares together with every photo."""
+
+    def share(process: int, first: int = 0) -> list[tuple[int, int]]:
+        sampler = Shuffled(
+            28,
+            seed=3,
+            epoch=lambda: 5,
+            first=lambda: first,
+            processes=processes,
+            process=process,
+        )
+        assert len(sampler) == -(-28 // processes)  # whole, wherever it begins
+        return list(sampler)
+
+    shares = [share(process) for process in range(processes)]
+    assert [share(process, 8) for process in range(processes)] == [each[8:] for each in shares]
+    assert {index for each in shares for index, _ in each} == set(range(28))
+    assert sum(len(each) for each in shares) == -(-28 // processes) * processes
+
+
+def test_what_a_step_draws_depends_on_seed_epoch_step_and_process() -> None:
+    seeds = [
+        step_seed(seed, epoch, batch, process=process)
+        for seed in (0, 1)
+        for epoch in (0, 1)
+        for batch in (0, 1)
+        for process in (0, 1)
+    ]
+    assert len(set(seeds)) == 16
+    assert all(0 <= seed < 2**63 for seed in seeds)
+    assert step_seed(1, 1, 1, process=1) == seeds[-1]
 
 
 def test_augmentation_depends_on_the_seed_of_the_photo_alone(dataset: Dataset) -> None:

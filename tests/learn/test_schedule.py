@@ -13,7 +13,7 @@ from torch import nn
 
 from kennel.dataset import Dataset
 from kennel.errors import UsageError
-from kennel.learn.schedule import one_cycle, total_steps, warmup_cosine
+from kennel.learn.schedule import flat_cosine, one_cycle, total_steps, warmup_cosine
 from kennel.run import Run
 
 pytestmark = pytest.mark.slow
@@ -43,6 +43,30 @@ def test_warm_up_rises_to_the_learning_rate_and_falls_to_the_floor() -> None:
 
 def test_without_warm_up_the_first_step_has_the_learning_rate() -> None:
     assert curve(warmup_cosine, 4, warmup=0.0)[0] == pytest.approx(PEAK)
+
+
+def test_flat_cosine_stays_at_the_learning_rate_and_falls_in_the_last_share() -> None:
+    rates = curve(flat_cosine, 20, fall=0.25, floor=0.1)
+    assert rates[:16] == pytest.approx([PEAK] * 16)
+    assert rates[16] < PEAK
+    assert rates[15:] == sorted(rates[15:], reverse=True)
+    assert rates[-1] == pytest.approx(PEAK * 0.1)
+    halfway = curve(flat_cosine, 20, fall=0.2)[18]
+    assert halfway == pytest.approx(PEAK / 2)
+
+
+def test_flat_cosine_can_warm_up() -> None:
+    rates = curve(flat_cosine, 20, warmup=0.25, fall=0.25)
+    assert rates[:6] == pytest.approx([PEAK * i / 6 for i in range(1, 7)])
+    assert rates[5:16] == pytest.approx([PEAK] * 11)
+    assert rates[-1] == 0.0
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3])
+def test_flat_cosine_takes_any_number_of_steps(steps: int) -> None:
+    rates = curve(flat_cosine, steps)
+    assert rates[0] == PEAK
+    assert rates[-1] == 0.0
 
 
 def test_one_cycle_rises_to_the_learning_rate_and_falls_to_the_floor() -> None:
@@ -78,6 +102,9 @@ def test_each_group_keeps_its_share_of_the_learning_rate() -> None:
     [
         (warmup_cosine, {"warmup": 1.0}),
         (warmup_cosine, {"floor": 2.0}),
+        (flat_cosine, {"warmup": 0.8}),
+        (flat_cosine, {"fall": 0.0}),
+        (flat_cosine, {"floor": 1.5}),
         (one_cycle, {"warmup": 0.0}),
         (one_cycle, {"start": 0.0}),
         (one_cycle, {"floor": 0.0}),
@@ -91,7 +118,7 @@ def test_shares_out_of_range_are_refused(schedule: Any, wrong: dict[str, float])
 # In a run
 
 
-@pytest.mark.parametrize("name", ["warmup_cosine", "one_cycle"])
+@pytest.mark.parametrize("name", ["warmup_cosine", "flat_cosine", "one_cycle"])
 def test_the_schedule_is_stepped_once_an_optimiser_step(
     name: str, dataset: Dataset, tmp_path: Path
 ) -> None:
@@ -107,7 +134,11 @@ def test_the_schedule_is_stepped_once_an_optimiser_step(
             f"paths.output_dir={tmp_path / 'run'}",
         ]
     )
-    schedule = {"warmup_cosine": warmup_cosine, "one_cycle": one_cycle}[name]
+    schedule = {
+        "warmup_cosine": warmup_cosine,
+        "flat_cosine": flat_cosine,
+        "one_cycle": one_cycle,
+    }[name]
     rates = [rate / 1000 for rate in curve(schedule, 12)[:-1]]  # 3 epochs of 27 photos by 8
     assert column(run, "lr-SGD/head") == pytest.approx(rates)
 

@@ -40,6 +40,9 @@ def settings_of(*words: str) -> DictConfig:
         ("recipe.label_smoothing=1.0", "recipe.label_smoothing is 1.0"),
         ("recipe.backbone_lr=0", "recipe.backbone_lr is 0"),
         ("recipe.l2=-1", "recipe.l2 is -1"),
+        ("recipe.diverged_after=-1", "recipe.diverged_after is -1"),
+        ("recipe.compile=perhaps", "recipe.compile"),
+        ("trainer.auto_batch=perhaps", "trainer.auto_batch is perhaps"),
         ("+sead=1", "sead"),
         ("model=resnet", "resnet"),
         ("experiment=slow", "slow"),
@@ -51,6 +54,12 @@ def test_a_wrong_word_is_refused_with_its_path(word: str, path: str) -> None:
     assert path in raised.value.message
     assert "\n" not in raised.value.message
     assert raised.value.exit_code == 2
+
+
+@pytest.mark.parametrize("word", ["trainer.auto_batch=true", "recipe.compile=true"])
+def test_what_would_do_nothing_for_frozen_features_is_refused(word: str) -> None:
+    with pytest.raises(UsageError, match=word.partition("=")[0]):
+        settings_of("experiment=quick", word)
 
 
 def test_settings_are_typed() -> None:

@@ -35,7 +35,7 @@ from kennel.errors import KennelError, RunError, UsageError
 from kennel.hold import MARK, Hold, holding, who_holds
 from kennel.learn.settings import check_settings
 from kennel.learn.train import train
-from kennel.run import BEST_WEIGHTS, LAST_CHECKPOINT, Run, read_run
+from kennel.run import BEST_WEIGHTS, Run, checkpoints_of, read_run
 
 pytestmark = pytest.mark.slow
 
@@ -101,7 +101,7 @@ def test_tensorboard_has_the_curves_and_the_pictures(tiny_run: Run) -> None:
 
 def test_weights_and_checkpoint_can_be_read_without_unpickling_code(tiny_run: Run) -> None:
     assert load_file(tiny_run.path / BEST_WEIGHTS)
-    checkpoint = torch.load(tiny_run.path / LAST_CHECKPOINT, weights_only=True)
+    checkpoint = torch.load(checkpoints_of(tiny_run.path)[0], weights_only=True)
     assert checkpoint["global_step"] == 8
 
 
@@ -127,7 +127,8 @@ def test_config_yaml_makes_the_same_run_again(tiny_run: Run, tmp_path: Path) -> 
     for where in (settings.logger.csv, settings.logger.tensorboard):
         where.save_dir = str(tmp_path / "again")
     settings.callbacks.best_weights.path = str(tmp_path / "again" / BEST_WEIGHTS)
-    settings.callbacks.last_checkpoint.dirpath = str(tmp_path / "again" / "checkpoints")
+    settings.callbacks.checkpoints.folder = str(tmp_path / "again" / "checkpoints")
+    settings.callbacks.hardware.path = str(tmp_path / "again" / "hardware.csv")
     run = train(check_settings(settings), count=silent)
     assert run == replace(read_run(tmp_path / "again"), duration_s=run.duration_s)
     assert same_weights(run, tiny_run)
@@ -237,7 +238,7 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been_stopped(
         go("+callbacks.stop={_target_: pictures.Interrupting, epoch: 1}")
     stopped = read_run(tmp_path / "run")
     assert (stopped.status, stopped.best_epoch) == ("stopped", 0)
-    assert torch.load(stopped.path / LAST_CHECKPOINT, weights_only=True)["global_step"] == 4
+    assert torch.load(checkpoints_of(stopped.path)[0], weights_only=True)["global_step"] == 4
     assert load_file(stopped.path / BEST_WEIGHTS)
     run = go("ckpt_path=last")
     assert (run.status, run.best_epoch) == ("done", tiny_run.best_epoch)
@@ -251,7 +252,8 @@ def test_last_starts_where_there_is_no_checkpoint(dataset: Dataset, tmp_path: Pa
     more = ("ckpt_path=last", "trainer.max_epochs=1")
     run = train_with(words(dataset, tmp_path / "run", *more))
     assert run.status == "done"
-    (run.path / LAST_CHECKPOINT).unlink()  # as if it was killed in its first epoch
+    for checkpoint in checkpoints_of(run.path):  # as if it was killed in its first epoch
+        checkpoint.unlink()
     assert train_with(words(dataset, tmp_path / "run", *more)).status == "done"
 
 
@@ -269,7 +271,7 @@ def test_ctrl_c_stops_with_130_and_whole_files_and_the_run_goes_on(
     )
     try:
         until_s = time.monotonic() + 120
-        while not (out / LAST_CHECKPOINT).exists():
+        while not checkpoints_of(out):
             assert process.poll() is None
             assert time.monotonic() < until_s
             time.sleep(0.05)
@@ -285,10 +287,10 @@ def test_ctrl_c_stops_with_130_and_whole_files_and_the_run_goes_on(
     assert stopped.best_checkpoint == BEST_WEIGHTS
     assert load_file(out / BEST_WEIGHTS)
     assert not list(out.rglob(".*.part"))
-    steps = torch.load(out / LAST_CHECKPOINT, weights_only=True)["global_step"]
+    steps = torch.load(checkpoints_of(out)[0], weights_only=True)["global_step"]
     more = ("ckpt_path=last", f"trainer.max_epochs={steps // 4 + 1}")
     assert train_with(words(dataset, out, *more)).status == "done"
-    assert torch.load(out / LAST_CHECKPOINT, weights_only=True)["global_step"] == steps + 4
+    assert torch.load(checkpoints_of(out)[0], weights_only=True)["global_step"] == steps + 4
 
 
 # What goes wrong
@@ -425,26 +427,16 @@ def test_a_folder_where_a_run_is_going_on_is_refused_and_no_mark_outlives_its_ru
 def test_a_checkpoint_from_elsewhere_does_not_write_over_a_run(
     tiny_run: Run, frozen_run: Run, dataset: Dataset
 ) -> None:
-    other = tiny_run.path / LAST_CHECKPOINT
+    other = checkpoints_of(tiny_run.path)[0]
     with pytest.raises(RunError, match="already holds a run"):
         train_with(words(dataset, frozen_run.path, f"ckpt_path={other}"))
-
-
-def test_a_torn_checkpoint_is_refused(tiny_run: Run, dataset: Dataset, tmp_path: Path) -> None:
-    whole = (tiny_run.path / LAST_CHECKPOINT).read_bytes()
-    torn = tmp_path / "run" / LAST_CHECKPOINT
-    torn.parent.mkdir(parents=True)
-    torn.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(RunError, match=r"last\.ckpt cannot be read"):
-        train_with(words(dataset, tmp_path / "run", "ckpt_path=last"))
-    assert torn.stat().st_size == len(whole) // 2
 
 
 def test_a_checkpoint_of_another_network_or_other_photos_is_refused(
     tiny_run: Run, dataset: Dataset, tmp_path: Path
 ) -> None:
-    other = f"ckpt_path={tiny_run.path / LAST_CHECKPOINT}"
-    with pytest.raises(RunError, match=r"last\.ckpt does not fit the network"):
+    other = f"ckpt_path={checkpoints_of(tiny_run.path)[0]}"
+    with pytest.raises(RunError, match=r"\.ckpt does not fit the network"):
         train_with(words(dataset, tmp_path / "a", other, "model.dims=[4,16]"))
     photos = draw_photos(tmp_path / "photos")
     (photos / "train" / "Beagle" / "0.png").unlink()

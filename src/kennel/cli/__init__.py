@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import NoReturn, Protocol, cast
 
 import kennel
-from kennel.errors import KennelError
+from kennel.errors import KennelError, Stopped
 
 # In the order of the work. The summaries stand here so that `kennel --help` imports no verb.
 VERBS = {
@@ -65,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs one verb.
 
     Returns:
-        0 done, 1 refused or failed, 2 wrong usage, 130 on Ctrl-C.
+        0 done, 1 refused or failed, 2 wrong usage, 130 on Ctrl-C, 143 on SIGTERM.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     try:
@@ -76,6 +76,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KennelError as error:
         _say_error(error.message, error.fix)
         return error.exit_code
+    except Stopped as stop:
+        if os.environ.get("LOCAL_RANK", "0") == "0":  # of a run's processes the first says it
+            sys.stderr.write(f"\nstopped ({stop.why}): {stop.message}\n")
+            sys.stderr.write(f"next: {stop.fix}\n" if stop.fix else "")
+        return stop.exit_code
     except KeyboardInterrupt:
         sys.stderr.write("\nstopped: nothing was left half-written.\n")
         return 130

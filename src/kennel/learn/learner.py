@@ -6,6 +6,7 @@ N photos, D features, K labels, H x W pixels.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from copy import deepcopy
 from typing import Any
 
 import lightning as L
@@ -14,9 +15,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from kennel.errors import RunError, UsageError
+from kennel.errors import UsageError
+from kennel.learn.averaging import follow, warmed_up
+from kennel.learn.divergence import LossWatch, diverged
+from kennel.learn.groups import parameter_groups
 from kennel.learn.models import Network
-from kennel.learn.photos import epoch_seed
+from kennel.learn.order import epoch_seed
 from kennel.learn.settings import RecipeSettings
 
 
@@ -32,8 +36,10 @@ class Learner(L.LightningModule):
             once an optimiser step; or None.
         total_steps: optimiser steps of the whole run, >= 1.
         label_weights: Float32[K], what a photo of each label weighs in the loss; or None.
-        seed: of what is drawn while training (dropout, mixing): an epoch depends on it and on the
-            epoch's number alone, so that a stopped run goes on as if it had not been stopped.
+        seed: of what is drawn in an epoch of frozen features; PhotoData seeds each step.
+    Attributes:
+        network: whose weights the optimiser moves.
+        average: their moving average; None where `recipe.ema` is 0.
     """
 
     def __init__(
@@ -60,6 +66,10 @@ class Learner(L.LightningModule):
             network.head.requires_grad_(True)
         if recipe.channels_last:
             network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.average = deepcopy(network).requires_grad_(False) if recipe.ema else None
+        if recipe.compile:
+            compile_network(network, recipe.compile_backend)
+        self.watch = LossWatch(network.head.out_features, patience=recipe.diverged_after)
         # Lightning asks nobody for training mode: a network that came here in evaluation mode, as
         # from an export, would stay in it.
         self.train()
@@ -71,20 +81,30 @@ class Learner(L.LightningModule):
             for module in self.network.modules():
                 if isinstance(module, _BatchNorm):
                     module.eval()
+        if self.average is not None:
+            self.average.eval()
         return self
+
+    @property
+    def answering(self) -> Network:
+        """The network that is measured and kept: the average where there is one."""
+        return self.network if self.average is None else self.average
 
     def forward(
         self, batch: Tensor
     ) -> Tensor:  # Float32[N, 3, H, W], or [N, D] where frozen -> Float32[N, K]
+        return self._logits(self.network, batch)
+
+    def _logits(self, network: Network, batch: Tensor) -> Tensor:
         if self.recipe.frozen:
-            logits: Tensor = self.network.head(batch)
+            logits: Tensor = network.head(batch)
             return logits
         if self.recipe.channels_last:
             batch = batch.contiguous(memory_format=torch.channels_last)
-        logits = self.network(batch)
+        logits = network(batch)
         return logits
 
-    def on_train_epoch_start(self) -> None:
+    def on_train_epoch_start(self) -> None:  # an epoch of frozen features is one step
         torch.manual_seed(epoch_seed(self.seed, self.current_epoch) + self.global_rank)
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
@@ -95,17 +115,21 @@ class Learner(L.LightningModule):
         )
         if self.recipe.l2:
             loss = loss + head_penalty(self.network.head, self.recipe.l2)
-        if self._looks_at_loss(batch_idx) and not torch.isfinite(loss):
-            raise RunError(
-                f"the loss became {loss.item()} in epoch {self.current_epoch}, step "
-                f"{self.global_step}.",
-                fix="a lower optimizer.lr, or trainer.gradient_clip_val=1.0; "
-                "the best weights so far are in the run's checkpoints/",
-            )
+        if self._looks_at_loss(batch_idx) and (
+            fault := self.watch.fault(loss.item(), self.global_step)
+        ):
+            at = f"in epoch {self.current_epoch}, step {self.global_step}"
+            raise diverged(self.trainer, f"{fault} {at}")
         right = logits.argmax(1) == (truth if truth.ndim == 1 else truth.argmax(1))
         self._log("train/loss", loss, len(photos))
         self._log("train/top1", right.float().mean(), len(photos))
         return loss
+
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        step = self.global_step  # a number that is in the checkpoint: nothing else is counted
+        super().optimizer_step(*args, **kwargs)
+        if self.average is not None:
+            follow(self.average, self.network, warmed_up(self.recipe.ema, step))
 
     def _looks_at_loss(self, batch_idx: int) -> bool:
         """Always where that costs nothing; on an accelerator, which is then waited for, where a
@@ -117,15 +141,18 @@ class Learner(L.LightningModule):
         every = trainer.log_every_n_steps
         return bool(trainer.is_last_batch or (every and (batch_idx + 1) % every == 0))
 
-    def validation_step(self, batch: tuple[Tensor, Tensor], _: int) -> None:
+    def validation_step(self, batch: tuple[Tensor, Tensor], _: int) -> Tensor:
+        """Float32[N, K], for callbacks that look at answers."""
         photos, truth = batch
-        logits = self(photos)
+        logits = self._logits(self.answering, photos)
         self._log("validation/loss", F.cross_entropy(logits, truth), len(photos))
         self._log("validation/top1", (logits.argmax(1) == truth).float().mean(), len(photos))
+        return logits
 
     def configure_optimizers(self) -> Any:
         try:
-            optimizer = self.make_optimizer(self._parameter_groups())
+            lr = self.make_optimizer.keywords.get("lr")
+            optimizer = self.make_optimizer(parameter_groups(self.network, self.recipe, lr=lr))
             if self.make_schedule is None:
                 return optimizer
             scheduler = self.make_schedule(optimizer=optimizer, total_steps=self.total_steps)
@@ -139,27 +166,6 @@ class Learner(L.LightningModule):
             "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
         }
 
-    def _parameter_groups(self) -> list[Any]:
-        """The head; or head and backbone with a learning rate each, and no weight decay on norms
-        and biases.
-        """
-        if self.recipe.frozen:
-            return list(self.network.head.parameters())
-        head = {id(p) for p in self.network.head.parameters()}
-        learning = [p for p in self.network.parameters() if p.requires_grad]
-        base_lr = self.make_optimizer.keywords.get("lr")
-        groups: list[dict[str, Any]] = []
-        for name, lr_share, parameters in (
-            ("head", 1.0, [p for p in learning if id(p) in head]),
-            ("backbone", self.recipe.backbone_lr, [p for p in learning if id(p) not in head]),
-        ):
-            own = {} if base_lr is None else {"lr": base_lr * lr_share}
-            many = [p for p in parameters if p.ndim > 1]
-            few = [p for p in parameters if p.ndim <= 1]
-            groups.append({"name": name, "params": many, **own})
-            groups.append({"name": f"{name}_no_decay", "params": few, "weight_decay": 0.0, **own})
-        return [group for group in groups if group["params"]]
-
     def _log(self, name: str, value: Tensor, n: int) -> None:
         train = name.startswith("train/")
         self.log(
@@ -171,6 +177,21 @@ class Learner(L.LightningModule):
             prog_bar=not train,
             sync_dist=not train,
         )
+
+
+def compile_network(network: Network, backend: str) -> None:
+    """torch.compile in place: the names of the weights stay what they are.
+
+    Raises:
+        UsageError: torch has no such backend.
+    """
+    known = torch.compiler.list_backends(exclude_tags=("experimental",))
+    if backend not in known:
+        raise UsageError(
+            f"recipe.compile_backend is {backend!r}, which torch does not have.",
+            fix=f"one of {', '.join(sorted(known))}",
+        )
+    network.compile(backend=backend)
 
 
 def head_penalty(head: nn.Linear, l2: float) -> Tensor:

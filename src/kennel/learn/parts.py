@@ -16,7 +16,7 @@ from lightning.pytorch.callbacks import (
     ModelSummary,
     ProgressBar,
 )
-from omegaconf import DictConfig
+from omegaconf import DictConfig, open_dict
 
 from kennel.errors import KennelError, RunError, UsageError
 from kennel.learn.augment import Augmentation
@@ -82,10 +82,18 @@ def trainer_of(settings: DictConfig, *, more: Sequence[Callback] = ()) -> L.Trai
             ("checkpointing", Checkpoint),
         )
     }
+    node = settings.trainer.copy()
+    with open_dict(node):
+        node.pop("auto_batch", None)  # kennel.learn.capacity reads it; Lightning knows none
     try:
-        trainer = made(
-            settings.trainer, "trainer", callbacks=callbacks, logger=loggers or False, **present
-        )
+        make = made(node, "trainer", _partial_=True)
+        # Hydra would make dictionaries of those that are dataclasses.
+        trainer = make(callbacks=callbacks, logger=loggers or False, **present)
+    except TypeError as error:
+        raise UsageError(
+            f"setting trainer: {str(error).splitlines()[0].rstrip('.')}.",
+            fix="kennel train --cfg job shows every setting",
+        ) from error
     except (MisconfigurationException, ValueError, RuntimeError) as error:
         raise RunError(
             f"the trainer cannot be set up: {str(error).splitlines()[0]}",

@@ -6,7 +6,8 @@ The test split is never read here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import signal
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +17,7 @@ import torch
 from lightning.pytorch.accelerators import CPUAccelerator
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
+from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from kennel.bundle import Preprocess
 from kennel.dataset import Dataset as Photos
@@ -25,40 +26,13 @@ from kennel.errors import KennelError
 from kennel.images import normalise
 from kennel.learn.augment import Augmentation, Draw, RandomResizedCrop, vary_all
 from kennel.learn.canvas import Form, PhotoRows, fill_caches
+from kennel.learn.order import Shuffled, step_seed
+from kennel.learn.progressive import Sides
 from kennel.learn.resample import placed
+from kennel.learn.schedule import total_epochs
 from kennel.machine import usable_cores
 
 MOST_WORKERS = 8
-
-
-def epoch_seed(seed: int, epoch: int) -> int:
-    """Seed of one epoch, 0 <= epoch < 2**20, of a run with `seed`."""
-    return (seed << 20) + epoch
-
-
-class Shuffled(Sampler[tuple[int, int]]):
-    """Every photo once an epoch, as (index, seed of its augmentation).
-
-    Order and seeds depend on the run's seed and the epoch alone: not on what was drawn before, nor
-    on how many processes read.
-
-    Args:
-        n: photos.
-        seed: of the run.
-        epoch: tells the number of the epoch that begins.
-    """
-
-    def __init__(self, n: int, *, seed: int, epoch: Callable[[], int]) -> None:
-        self.n, self.seed, self.epoch = n, seed, epoch
-
-    def __len__(self) -> int:
-        return self.n
-
-    def __iter__(self) -> Iterator[tuple[int, int]]:
-        generator = torch.Generator().manual_seed(epoch_seed(self.seed, self.epoch()))
-        order = torch.randperm(self.n, generator=generator)
-        seeds = torch.randint(2**62, (self.n,), generator=generator)
-        yield from zip(order.tolist(), seeds.tolist(), strict=True)
 
 
 class RawBatch(NamedTuple):
@@ -108,6 +82,7 @@ class PhotoSplit(Dataset[RawBatch | Unread]):
         crops = any(isinstance(part, RandomResizedCrop) for part in augment)
         self.rows = PhotoRows(dataset, photos, Form(preprocess, room=room if crops else None))
         number = {label: index for index, label in enumerate(dataset.labels)}
+        self.labels = dataset.labels
         self.truth = [number[photo.label] for photo in photos]
         self.preprocess = preprocess
         self.augment = tuple(augment)
@@ -143,18 +118,30 @@ class PhotoSplit(Dataset[RawBatch | Unread]):
             np.array([seed for _, seed in pairs], np.int64) if self.augment else None,
         )
 
-    def seen(self, batch: RawBatch) -> Tensor:  # UInt8[N, 3, H, W]
-        """The batch as the network sees it, before normalisation."""
+    def seen(self, batch: RawBatch, *, side: int | None = None) -> Tensor:  # UInt8[N, 3, H, W]
+        """The batch as the network sees it, before normalisation.
+
+        Args:
+            side: of random crops; None: the one that the network is made for.
+        """
         photos = batch.pixels.permute(0, 3, 1, 2)
         if batch.seeds is None:
             return photos
-        size, fill = self.preprocess.size, self.preprocess.fill
+        size, fill = side or self.preprocess.size, self.preprocess.fill
         return vary_all(self.augment, photos, Draw(batch.seeds, batch.sizes, size, fill))
 
     def spread(self, n: int) -> NDArray[np.uint8]:  # UInt8[N, H, W, 3]
         """n photos at even distances, or all where there are fewer."""
         every = max(len(self) // n, 1)
-        batch = self.read(list(range(0, len(self), every)[:n]))
+        return self.shown(list(range(0, len(self), every)[:n]))
+
+    def shown(self, indices: Sequence[int]) -> NDArray[np.uint8]:  # UInt8[N, H, W, 3]
+        """Those photos as the network sees them, for people to look at.
+
+        Raises:
+            PhotoError, DatasetError: see PhotoRows.read.
+        """
+        batch = self.read(indices)
         return self.seen(batch).permute(0, 2, 3, 1).numpy()
 
 
@@ -174,8 +161,12 @@ class PhotoData(L.LightningDataModule):
         augment: see PhotoSplit; for training only.
         mix: called as mix(num_classes=K), gives a transform of a batch such as torchvision's MixUp;
             or None.
-        seed: of order and augmentation.
+        seed: of order and augmentation, and of what torch draws in a step.
         room: see PhotoSplit.
+        sides: of training crops by epoch; None: the one that the network is made for.
+    Attributes:
+        between_steps: called before each batch of training, when all that belongs to the step
+            before is done: its figures are logged, and nothing of the next is drawn.
     """
 
     def __init__(
@@ -189,9 +180,10 @@ class PhotoData(L.LightningDataModule):
         mix: Any = None,
         seed: int = 0,
         room: float = 1.25,
+        sides: Sides | None = None,
     ) -> None:
         super().__init__()
-        self.seed = seed
+        self.seed, self.sides = seed, sides
         self.training = PhotoSplit(
             dataset.split("train"), dataset, preprocess, augment=augment, room=room
         )
@@ -199,6 +191,8 @@ class PhotoData(L.LightningDataModule):
         self.batch_size = batch_size
         self.num_workers = num_workers
         self.mix = mix(num_classes=len(dataset.labels)) if mix is not None else None
+        self.between_steps: list[Callable[[], None]] = []
+        self._resumed = (0, 0)  # epoch, and batches of it that were seen
 
     def prepare(
         self,
@@ -226,16 +220,43 @@ class PhotoData(L.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Any]:
         trainer: Any = self.trainer
+        processes = 1 if trainer is None else trainer.world_size
         sampler = Shuffled(
             len(self.training),
             seed=self.seed,
-            epoch=lambda: 0 if trainer is None else trainer.current_epoch,
+            epoch=self._epoch,
+            first=lambda: self._seen_batches() * self.batch_size,
+            processes=processes,
+            process=0 if trainer is None else trainer.global_rank,
         )
-        drop_last = self._drops_last(1 if trainer is None else trainer.world_size)
-        return self._loader(self.training, sampler=sampler, drop_last=drop_last)
+        return self._loader(self.training, sampler=sampler, drop_last=self._drops_last(processes))
 
     def val_dataloader(self) -> DataLoader[Any]:
         return self._loader(self.validation)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where training stands: the epoch, and how many of its batches are done."""
+        trainer: Any = self.trainer
+        if trainer is None:
+            return {}
+        epochs, loop = trainer.fit_loop.epoch_progress.current, trainer.fit_loop.epoch_loop
+        within = epochs.started > epochs.completed
+        done = loop.batch_progress.current.completed if within else 0
+        return {"epoch": self._epoch(), "batches": done}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._resumed = state_dict["epoch"], state_dict["batches"]
+
+    def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        """What torch draws in a step depends on the step alone."""
+        trainer: Any = self.trainer
+        if trainer is not None and trainer.training:
+            for act in self.between_steps:
+                act()
+            at = trainer.fit_loop.epoch_loop.batch_progress.current.ready
+            seed = step_seed(self.seed, self._epoch(), at, process=trainer.global_rank)
+            torch.manual_seed(seed)
+        return batch
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> tuple[Tensor, Tensor]:
         """A batch as the network gets it, made on the device where it is.
@@ -248,7 +269,7 @@ class PhotoData(L.LightningDataModule):
         trainer: Any = self.trainer
         trains = trainer is not None and trainer.training
         split = self.training if batch.seeds is not None else self.validation
-        photos = normalised(split.seen(batch), split.preprocess)
+        photos = normalised(split.seen(batch, side=self._side()), split.preprocess)
         if trains and self.mix is not None and len(photos) > 1:
             seen: tuple[Tensor, Tensor] = self.mix(photos, batch.truth)
         else:
@@ -260,6 +281,21 @@ class PhotoData(L.LightningDataModule):
         """n training photos from all over the split, as training sees them: augmented."""
         return self.training.spread(n)
 
+    def _epoch(self) -> int:
+        trainer: Any = self.trainer
+        return 0 if trainer is None else int(trainer.current_epoch)
+
+    def _seen_batches(self) -> int:
+        epoch, batches = self._resumed
+        return int(batches) if epoch == self._epoch() else 0
+
+    def _side(self) -> int | None:
+        trainer: Any = self.trainer
+        if self.sides is None or trainer is None:
+            return None
+        epochs = total_epochs(trainer, self.steps_per_epoch(trainer.world_size))
+        return self.sides.at(trainer.current_epoch, epochs)
+
     def _share(self, processes: int) -> int:
         return -(-len(self.training) // processes)  # photos are repeated until all have as many
 
@@ -268,7 +304,8 @@ class PhotoData(L.LightningDataModule):
         share = self._share(processes)
         return share > 1 and share % self.batch_size == 1
 
-    def _readers(self) -> int:
+    def readers(self) -> int:
+        """Processes that read photos."""
         if self.num_workers >= 0:
             return self.num_workers
         return 0 if self._trains_here() else min(usable_cores(), MOST_WORKERS)
@@ -278,7 +315,7 @@ class PhotoData(L.LightningDataModule):
         return trainer is None or isinstance(trainer.accelerator, CPUAccelerator)
 
     def _loader(self, photos: PhotoSplit, **more: Any) -> DataLoader[Any]:
-        readers = self._readers()
+        readers = self.readers()
         return DataLoader(
             photos,
             batch_size=self.batch_size,
@@ -287,9 +324,15 @@ class PhotoData(L.LightningDataModule):
             generator=torch.Generator().manual_seed(self.seed),
             num_workers=readers,
             persistent_workers=readers > 0,
+            worker_init_fn=_unmoved_by_ctrl_c,
             pin_memory=torch.cuda.is_available() and not self._trains_here(),
             **more,
         )
+
+
+def _unmoved_by_ctrl_c(_: int) -> None:
+    """A terminal sends Ctrl-C to the readers too, whom the step that is to be finished needs."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def as_read(batch: Any) -> Any:

@@ -43,6 +43,41 @@ def warmup_cosine(
     return LambdaLR(optimizer, factor)
 
 
+def flat_cosine(
+    optimizer: Optimizer,
+    total_steps: int,
+    *,
+    warmup: float = 0.0,
+    fall: float = 0.28,
+    floor: float = 0.0,
+) -> LambdaLR:
+    """The full learning rate, then half a cosine over the last share of the steps.
+
+    Args:
+        optimizer, total_steps: see warmup_cosine.
+        warmup: share of the steps that rise to it in a line before, 0 <= warmup <= 1 - fall.
+        fall: share of the steps that fall, 0 < fall <= 1.
+        floor: what is left at the end, 0..1.
+    Raises:
+        ValueError: warmup, fall or floor out of range.
+    Source: M. Grankin, "Ranger-Mish-ImageWoof-5" and fastai's `fit_flat_cos`, 2019.
+    """
+    if not (0 < fall <= 1 and 0 <= warmup <= 1 - fall and 0 <= floor <= 1):
+        raise ValueError(
+            f"warmup {warmup} must lie in [0, 1 - fall], fall {fall} in (0, 1] and floor {floor} "
+            "in [0, 1]"
+        )
+    warm, falling = round(total_steps * warmup), max(round(total_steps * fall), 1)
+
+    def factor(step: int) -> float:
+        if step < warm:
+            return (step + 1) / (warm + 1)
+        done = min(max(step - (total_steps - falling), 0) / falling, 1.0)
+        return floor + (1 - floor) * (1 + math.cos(math.pi * done)) / 2
+
+    return LambdaLR(optimizer, factor)
+
+
 def one_cycle(
     optimizer: Optimizer,
     total_steps: int,
@@ -88,14 +123,8 @@ def total_steps(trainer: L.Trainer, steps_per_epoch: int) -> int:
     Raises:
         UsageError: the run has no end.
     """
-    limit = trainer.limit_train_batches  # fast_dev_run and overfit_batches have set it too
-    batches = (
-        min(steps_per_epoch, limit) if isinstance(limit, int) else int(steps_per_epoch * limit)
-    )
     epochs, most = trainer.max_epochs, trainer.max_steps
-    steps = (
-        None if epochs in (None, -1) else -(-batches // trainer.accumulate_grad_batches) * epochs
-    )
+    steps = None if epochs in (None, -1) else _an_epoch(trainer, steps_per_epoch) * epochs
     if most >= 0:
         steps = most if steps is None else min(steps, most)
     if steps is None:
@@ -104,3 +133,18 @@ def total_steps(trainer: L.Trainer, steps_per_epoch: int) -> int:
             fix="trainer.max_epochs=10",
         )
     return max(steps, 1)
+
+
+def total_epochs(trainer: L.Trainer, steps_per_epoch: int) -> int:
+    """Epochs of the whole run, >= 1, of which the last may be cut short. See total_steps."""
+    steps = total_steps(trainer, steps_per_epoch)
+    return -(-steps // max(_an_epoch(trainer, steps_per_epoch), 1))
+
+
+def _an_epoch(trainer: L.Trainer, steps_per_epoch: int) -> int:
+    """Optimiser steps of one epoch."""
+    limit = trainer.limit_train_batches  # fast_dev_run and overfit_batches have set it too
+    batches = (
+        min(steps_per_epoch, limit) if isinstance(limit, int) else int(steps_per_epoch * limit)
+    )
+    return int(-(-batches // trainer.accumulate_grad_batches))

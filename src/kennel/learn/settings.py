@@ -37,6 +37,21 @@ class CacheSettings:
 
 
 @dataclass
+class ProgressiveSettings:
+    """Training crops that grow: early epochs are cheaper. Validation sees the full side always.
+
+    Attributes:
+        start: side of the first epoch as a share of the model's, in (0, 1].
+        until: share of the epochs in which they grow, in (0, 1]; the last one has the full side.
+        multiple: sides are rounded to multiples of so many pixels, 1 or more.
+    """
+
+    start: float = 0.5
+    until: float = 0.6
+    multiple: int = 32
+
+
+@dataclass
 class DataSettings:
     """Where photos come from and how training varies them.
 
@@ -47,6 +62,7 @@ class DataSettings:
             none where the processor itself trains.
         cache: null reads photos from their files each time.
         room: how many times the model's side is kept of a photo for random crops, 1..4.
+        progressive: null: training crops have the model's side in every epoch.
         augment: parts of kennel.learn.augment, or your own with its method `vary`.
         mix: MixUp or CutMix on a batch.
     """
@@ -60,6 +76,7 @@ class DataSettings:
     num_workers: int = -1
     cache: CacheSettings | None = field(default_factory=CacheSettings)
     room: float = 1.25
+    progressive: ProgressiveSettings | None = None
     augment: list[Any] = field(default_factory=list)
     mix: Any = None
 
@@ -76,11 +93,18 @@ class RecipeSettings:
             learns.
         head_l2: see `l2`; for `fit_head_first`.
         backbone_lr: learning rate of the backbone as a share of the head's, 0 < backbone_lr.
+        layer_decay: in (0, 1]; each layer of the backbone has this share of the learning rate of
+            the layer above it. 1: all have the same.
         keep_statistics: batch normalisation keeps the statistics that the weights came with; on few
             photos those of small, augmented batches are worse.
         label_smoothing: in [0, 1).
+        ema: decay of a moving average of the weights, in [0, 1), lower in the first steps; it is
+            what validation measures and what is kept. 0: none.
         class_weights: weighs labels by the inverse of their training photos.
         channels_last: memory layout, faster where convolutions are.
+        compile: the network goes through torch.compile.
+        compile_backend: which makes the code, such as inductor, aot_eager, cudagraphs.
+        diverged_after: optimiser steps with a loss far above guessing that end the run; 0: none do.
     """
 
     frozen: bool = False
@@ -88,21 +112,27 @@ class RecipeSettings:
     fit_head_first: bool = False
     head_l2: float = 0.0
     backbone_lr: float = 1.0
+    layer_decay: float = 1.0
     keep_statistics: bool = False
     label_smoothing: float = 0.0
+    ema: float = 0.0
     class_weights: bool = False
     channels_last: bool = True
+    compile: bool = False
+    compile_backend: str = "inductor"
+    diverged_after: int = 100
 
 
 @dataclass
 class PathsSettings:
     """`output_dir` is the run's own folder; `data_dir` takes drawn pictures; `cache_dir` what can
-    be made again.
+    be made again; `mlflow_dir` what logger=mlflow keeps of all runs.
     """
 
     output_dir: str = MISSING
     data_dir: str = "data"
     cache_dir: str = ".kennel/cache"
+    mlflow_dir: str = "mlruns"
 
 
 @dataclass
@@ -128,13 +158,20 @@ def check_settings(config: DictConfig) -> DictConfig:
         UsageError: such a key or type, or a number out of its range.
     """
     typed = _merge(OmegaConf.structured(TrainSettings), config, at="")
+    grows = typed.data.progressive or ProgressiveSettings()
     for path, fine, range_ in (
         ("data.batch_size", typed.data.batch_size >= 1, "1 or more"),
         ("data.num_workers", typed.data.num_workers >= -1, "-1 or more"),
         ("data.room", 1 <= typed.data.room <= 4, "in 1..4"),
         ("data.cache.max_gib", (typed.data.cache or CacheSettings).max_gib >= 0, "0 or more"),
+        ("data.progressive.start", 0 < grows.start <= 1, "in (0, 1]"),
+        ("data.progressive.until", 0 < grows.until <= 1, "in (0, 1]"),
+        ("data.progressive.multiple", grows.multiple >= 1, "1 or more"),
         ("recipe.label_smoothing", 0 <= typed.recipe.label_smoothing < 1, "in [0, 1)"),
+        ("recipe.diverged_after", typed.recipe.diverged_after >= 0, "0 or more"),
+        ("recipe.ema", 0 <= typed.recipe.ema < 1, "in [0, 1)"),
         ("recipe.backbone_lr", typed.recipe.backbone_lr > 0, "above 0"),
+        ("recipe.layer_decay", 0 < typed.recipe.layer_decay <= 1, "in (0, 1]"),
         ("recipe.l2", typed.recipe.l2 >= 0, "0 or more"),
         ("recipe.head_l2", typed.recipe.head_l2 >= 0, "0 or more"),
         ("seed", 0 <= typed.seed < 2**32, "in 0..4294967295"),
@@ -144,11 +181,29 @@ def check_settings(config: DictConfig) -> DictConfig:
                 f"setting {path} is {OmegaConf.select(typed, path)}; it must be {range_}.",
                 fix="kennel train --cfg job shows every setting",
             )
+    _refuse_idle(typed)
     augment = [(f"data.augment[{at}]", node) for at, node in enumerate(typed.data.augment)]
     for key, node in [*config.items(), *augment]:
         if is_own(node):
             read_own(node, at=str(key))
     return typed
+
+
+def _refuse_idle(typed: DictConfig) -> None:
+    """Refuses what would do nothing, or is no yes or no where it must be one."""
+    auto = typed.trainer.get("auto_batch", False) if typed.trainer is not None else False
+    if not isinstance(auto, bool):
+        raise UsageError(
+            f"setting trainer.auto_batch is {auto}; it must be true or false.",
+            fix="trainer.auto_batch=true",
+        )
+    for path, asked in (("trainer.auto_batch", auto), ("recipe.compile", typed.recipe.compile)):
+        if asked and typed.recipe.frozen:
+            raise UsageError(
+                f"setting {path} has nothing to do with recipe.frozen=true: only the head learns, "
+                "on all features at once.",
+                fix=f"{path}=false",
+            )
 
 
 def is_own(node: Any) -> bool:

@@ -6,8 +6,9 @@ import logging
 import shutil
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -21,36 +22,49 @@ from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
 from kennel.bundle import file_sha256, replacing
-from kennel.dataset import Dataset, read_dataset
-from kennel.errors import DatasetError, RunError, UsageError
+from kennel.dataset import Dataset
+from kennel.errors import RunError, Stopped, UsageError
 from kennel.hold import holding
-from kennel.index import index_photos
 from kennel.learn.best_weights import BestWeights
+from kennel.learn.capacity import (
+    Trial,
+    batch_that_fits,
+    choose_batch,
+    out_of_memory,
+    set_batch,
+    take_batch_of,
+)
+from kennel.learn.checkpoints import Checkpoints
 from kennel.learn.features import FeatureData
+from kennel.learn.interruption import leaving_on_sigterm
 from kennel.learn.learner import Learner, balanced_weights, fit_head
 from kennel.learn.memory import keep_freed_memory
 from kennel.learn.models import Model
+from kennel.learn.opening import Counting, PhotoCount, open_dataset
 from kennel.learn.parts import augmentations, made, trainer_of
 from kennel.learn.photos import PhotoData
+from kennel.learn.progressive import Sides
 from kennel.learn.reproduce import refuse_unlike_photos, say_differences
 from kennel.learn.resume import (
     checkpoint_to_resume,
     refuse_occupied,
+    refuse_other_lesson,
     refuse_other_network,
     refuse_other_photos,
+    settings_of_numbers,
 )
 from kennel.learn.schedule import total_steps
-from kennel.learn.settings import RecipeSettings
+from kennel.learn.settings import ProgressiveSettings, RecipeSettings
+from kennel.learn.watch.record import hand_over
 from kennel.learn.watch.speed import Speed
 from kennel.machine import git_state, hardware, utc_now, versions
-from kennel.run import BEST_WEIGHTS, CONFIG_YAML, Run, write_run
+from kennel.run import BEST_WEIGHTS, CONFIG_YAML, RUN_JSON, Run, read_run, write_run
 
 log = logging.getLogger(__name__)
 LIBRARIES = (
     *("torch", "torchvision", "timm", "lightning"),
     *("hydra-core", "onnxruntime", "numpy", "pillow"),
 )
-PhotoCount = Callable[[int, str], Callable[[Path], None]]
 
 
 class HaltedError(Exception):
@@ -87,7 +101,8 @@ def train(
         the run, as in its run.json.
     Raises:
         KennelError: settings, photos or machine do not allow it; the folder then holds no new file.
-        KeyboardInterrupt: Ctrl-C; run.json then says "stopped" and the checkpoints are whole.
+        KeyboardInterrupt: Ctrl-C, SIGTERM or a notice; run.json then says "stopped" and the
+            checkpoints are whole. Stopped where it is known how to go on.
     """
     out = Path(settings.paths.output_dir)
     first = not getattr(rank_zero_only, "rank", 0)  # of the processes of a DDP run
@@ -96,7 +111,7 @@ def train(
         refuse_occupied(out, settings.ckpt_path)
     earlier = set(out.iterdir()) if out.is_dir() else None
     _make_folder(out)
-    with holding(out) if first else nullcontext():
+    with leaving_on_sigterm(), holding(out) if first else nullcontext():
         return _carry_out(
             settings,
             out,
@@ -130,6 +145,7 @@ def _carry_out(
     started_s = time.monotonic()
     keep_freed_memory()
     L.seed_everything(settings.seed, workers=True, verbose=False)
+    take_batch_of(resume, settings)
     try:
         trainer = trainer_of(settings, more=callbacks)
         dataset = open_dataset(settings, out, count).without(sealed)
@@ -137,12 +153,22 @@ def _carry_out(
             refuse_unlike_photos(repeats, dataset)
         if resume is not None:
             refuse_other_photos(resume, dataset)
+            refuse_other_lesson(resume, settings)
         model: Model = made(settings.model, "model").build(dataset.labels)
+
+        def copied(tried: DictConfig, trying: L.Trainer) -> tuple[Any, Learner]:
+            copy = replace(model, network=deepcopy(model.network))
+            return _lesson(tried, trying, dataset, copy, count)
+
+        trial = None if settings.recipe.frozen else Trial(settings, copied)
+        if trial is not None and settings.trainer.get("auto_batch"):
+            most = len(dataset.split("train"))
+            set_batch(settings, choose_batch(trial, trainer, most=most))
         data, learner = _lesson(settings, trainer, dataset, model, count)
         if resume is not None:
             refuse_other_network(resume, learner)
         if isinstance(data, PhotoData) and settings.data.cache is not None:
-            counting = _Counting(count, "photos decoded into the cache")
+            counting = Counting(count, "photos decoded into the cache")
             data.prepare(
                 cache_dir=Path(settings.paths.cache_dir),
                 max_gib=settings.data.cache.max_gib,
@@ -182,7 +208,27 @@ def _carry_out(
     )
     if repeats is not None and first:
         say_differences(repeats, run, settings)
-    return _fit(run, trainer, learner, data, resume=resume, started_s=started_s)
+    keeper = _callback(trainer, Checkpoints)
+    if keeper is not None:
+        keeper.resumed_from, keeper.started_s = resume, started_s
+        keeper.settings = settings_of_numbers(settings)
+    before = resume.resolve().parent.parent if resume is not None else None
+    parts = read_run(before) if before is not None and (before / RUN_JSON).is_file() else None
+    return _fit(
+        run,
+        trainer,
+        learner,
+        data,
+        resume=resume,
+        started_s=started_s,
+        earlier=parts,
+        trial=trial,
+        batch_size=settings.data.batch_size,
+    )
+
+
+def _callback(trainer: L.Trainer, kind: type[Any]) -> Any:
+    return next((c for c in trainer.callbacks if isinstance(c, kind)), None)  # type: ignore[attr-defined]
 
 
 def _fit(
@@ -193,28 +239,31 @@ def _fit(
     *,
     resume: Path | None,
     started_s: float,
+    earlier: Run | None,
+    trial: Trial | None,
+    batch_size: int,
 ) -> Run:
-    best = next((c for c in trainer.callbacks if isinstance(c, BestWeights)), None)  # type: ignore[attr-defined]
-    speed = next((c for c in trainer.callbacks if isinstance(c, Speed)), None)  # type: ignore[attr-defined]
+    best, keeper = _callback(trainer, BestWeights), _callback(trainer, Checkpoints)
+    speed = _callback(trainer, Speed)
 
     def images_per_s() -> float:
-        if isinstance(data, FeatureData):
-            return data.images_per_s
+        if isinstance(data, FeatureData):  # which a run that goes on has in the cache
+            return data.images_per_s or (earlier.images_per_s if earlier is not None else 0.0)
         return speed.images_per_s if speed is not None else 0.0
 
     def now(status: str) -> Run:
-        written = (
-            best is not None and best.epoch is not None and (run.path / BEST_WEIGHTS).is_file()
-        )
+        written = best.written() if best is not None else None
+        epoch, metrics, sha256 = written or (None, {}, None)
+        passed_s = keeper.duration_s if keeper is not None else time.monotonic() - started_s
         return replace(
             run,
             status=status,
-            metrics=best.metrics if best is not None else {},
+            metrics=metrics,
             best_checkpoint=BEST_WEIGHTS if written else None,
-            best_epoch=best.epoch if best is not None else None,
-            duration_s=round(time.monotonic() - started_s, 3),
+            best_epoch=epoch,
+            duration_s=round(passed_s, 3),
             images_per_s=round(images_per_s(), 2),
-            weights_sha256=file_sha256(run.path / BEST_WEIGHTS) if written else None,
+            weights_sha256=sha256,
         )
 
     if trainer.is_global_zero:
@@ -229,7 +278,22 @@ def _fit(
     except SystemExit as left:  # how Lightning leaves on Ctrl-C, with further ones ignored
         signal.signal(signal.SIGINT, on_interrupt)
         status = "stopped"
-        raise KeyboardInterrupt from left
+        raise (
+            left.__context__ if isinstance(left.__context__, Stopped) else KeyboardInterrupt
+        ) from None
+    except (OSError, RuntimeError, MemoryError) as error:
+        if keeper is not None and keeper.failed is not None:  # and loggers that failed after it
+            raise keeper.failed from error
+        if out_of_memory(error):
+            learner.zero_grad()
+            raise batch_that_fits(error, trial, batch_size) from error
+        if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+            raise RunError(
+                f"torch.compile failed: {str(error).strip().splitlines()[0]}",
+                fix="recipe.compile=false; recipe.compile_backend=inductor wants a C++ compiler on "
+                "a processor, recipe.compile_backend=aot_eager wants none",
+            ) from error
+        raise
     except HaltedError as halted:
         status = halted.status
         raise
@@ -238,105 +302,25 @@ def _fit(
             f"lightning refused the run: {str(error).splitlines()[0]}",
             fix="kennel train --cfg job shows every setting",
         ) from error
-    except torch.OutOfMemoryError as error:
-        raise RunError(
-            f"the device ran out of memory: {str(error).splitlines()[0]}",
-            fix="a smaller data.batch_size, or trainer.precision=bf16-mixed",
-        ) from error
     finally:
         if trainer.is_global_zero:
-            write_run(now(status))
+            _record(now(status))
     done = now(status)
     if done.best_checkpoint is None:
         log.warning("no validation took place, so there are no best weights to export")
+    if trainer.is_global_zero:
+        hand_over(done, trainer.loggers)
     return done
 
 
-def open_dataset(settings: DictConfig, out: Path, count: PhotoCount) -> Dataset:
-    """The index that the settings name; photos that are not indexed yet are, into `out`.
-
-    Raises:
-        DatasetError: no index, or one that nothing can be learned from.
-    """
-    data = settings.data
-    if data.csv is not None and data.photos is not None:
-        raise UsageError("data.csv and data.photos are both given.", fix="give one of them")
-    if data.csv is not None:
-        dataset = read_dataset(Path(data.csv))
-    else:
-        photos = Path(data.photos) if data.photos is not None else _draw(settings, count)
-        fractions = tuple(data.fractions)
-        if len(fractions) != 3:
-            raise UsageError(
-                f"data.fractions is {list(fractions)}.",
-                fix="three shares: data.fractions=[0.7,0.1,0.2]",
-            )
-        counting = _Counting(count, "photos indexed")
-        indexed = index_photos(
-            photos,
-            to=out / "dataset.csv",
-            fractions=fractions,
-            seed=data.seed,
-            on_found=counting.found,
-            on_photo=counting.photo,
-        )
-        for skipped in indexed.skipped:
-            log.warning("left out %s: %s", skipped.path, skipped.reason)
-        for warning in indexed.warnings:
-            log.warning("%s", warning)
-        dataset = indexed.dataset
-    again = (
-        "index again with other --fractions or another --seed, or with more photos"
-        if data.csv is not None
-        else "other data.fractions or another data.seed, or more photos"
-    )
-    for split in ("train", "validation"):
-        if not dataset.split(split):
-            raise DatasetError(
-                f"{dataset.csv} has no {split} photo.",
-                fix=again,
-            )
-    idle = set(dataset.labels) - {photo.label for photo in dataset.split("train")}
-    if idle:
-        raise DatasetError(
-            f"{', '.join(sorted(idle))}: no photo in the train split.",
-            fix=again,
-        )
-    return dataset
-
-
-class _Counting:
-    """Counts towards a total that is known only later."""
-
-    def __init__(self, count: PhotoCount, what: str) -> None:
-        self._count, self._what = count, what
-
-    def found(self, total: int) -> None:
-        self._tick = self._count(total, self._what)
-
-    def photo(self, path: Path) -> None:
-        self._tick(path)
-
-
-def _draw(settings: DictConfig, count: PhotoCount) -> Path:
-    """The drawn pictures that stand in for photos; they are kept, and found again by the next
-    run.
-    """
-    from kennel.sample import draw_sample
-
-    sample = settings.data.sample
-    folder = (
-        Path(settings.paths.data_dir) / f"sample-{sample.labels}x{sample.per_label}-{sample.seed}"
-    )
-    log.warning("no data.csv or data.photos: training on drawn pictures in %s", folder)
-    draw_sample(
-        folder,
-        labels=sample.labels,
-        per_label=sample.per_label,
-        seed=sample.seed,
-        on_photo=count(sample.labels * sample.per_label, "pictures drawn"),
-    )
-    return folder
+def _record(run: Run) -> None:
+    """Writes run.json; where the disk is full, what went wrong before is the thing to say."""
+    try:
+        write_run(run)
+    except OSError as error:
+        if run.status == "done":
+            raise
+        log.warning("%s cannot be written: %s", run.path / RUN_JSON, error.strerror)
 
 
 def _lesson(
@@ -350,9 +334,15 @@ def _lesson(
             "random weights.",
             fix="experiment=scratch, or model=efficientnet_lite0",
         )
+    augment = augmentations(settings.data.augment)
+    sides = None
+    if settings.data.progressive is not None:
+        growth = cast(ProgressiveSettings, OmegaConf.to_object(settings.data.progressive))
+        sides = Sides(growth, model.preprocess.size)
+        sides.refuse(model.network, augment, frozen=recipe.frozen)
     features = FeatureData(dataset, model.preprocess)
     if recipe.frozen or recipe.fit_head_first:
-        counting = _Counting(count, "photos through the backbone")
+        counting = Counting(count, "photos through the backbone")
         features.extract(
             model.network,
             cache_dir=cache_dir,
@@ -369,10 +359,11 @@ def _lesson(
             model.preprocess,
             batch_size=settings.data.batch_size,
             num_workers=settings.data.num_workers,
-            augment=augmentations(settings.data.augment),
+            augment=augment,
             mix=made(settings.data.mix, "data.mix"),
             seed=settings.seed,
             room=settings.data.room,
+            sides=sides,
         )
     truth = data.training.truth
     learner = Learner(

@@ -21,8 +21,8 @@ from optuna.trial import TrialState
 from kennel.dataset import read_dataset
 from kennel.errors import KennelError, RunError, UsageError
 from kennel.learn.models import Model
+from kennel.learn.opening import PhotoCount, open_dataset
 from kennel.learn.parts import made, trainer_of
-from kennel.learn.train import PhotoCount, open_dataset
 from kennel.learn.tuning import storage
 from kennel.learn.tuning.best import write_best
 from kennel.learn.tuning.page import write_page

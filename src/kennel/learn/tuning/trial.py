@@ -18,8 +18,9 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from kennel.errors import UsageError
+from kennel.learn.opening import PhotoCount
 from kennel.learn.settings import check_settings
-from kennel.learn.train import HaltedError, PhotoCount, train
+from kennel.learn.train import HaltedError, train
 from kennel.run import CHECKPOINTS, Run
 
 

@@ -19,7 +19,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from kennel.errors import KennelError, RunError
 from kennel.hold import holding
-from kennel.learn.train import PhotoCount
+from kennel.learn.opening import PhotoCount
 from kennel.learn.tuning import storage
 from kennel.learn.tuning.hparams import write_hparams
 from kennel.learn.tuning.space import Space
