@@ -7,7 +7,9 @@ import io
 import json
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from csv import Error as CsvError
 from csv import reader, writer
 from dataclasses import dataclass, replace
@@ -103,8 +105,23 @@ class Dataset:
         return self.photos_dir / photo.path
 
 
+_SEALED: ContextVar[tuple[str, ...]] = ContextVar("sealed", default=())
+
+
+@contextmanager
+def sealing(*splits: str) -> Iterator[None]:
+    """In this block every index that is read lacks the photos of those splits, whoever reads it:
+    where settings are chosen, nobody sees test photos by mistake.
+    """
+    before = _SEALED.set((*_SEALED.get(), *splits))
+    try:
+        yield
+    finally:
+        _SEALED.reset(before)
+
+
 def read_dataset(csv: Path) -> Dataset:
-    """Reads an index back. Photos themselves are not looked at.
+    """Reads an index back. Photos themselves are not looked at; see `sealing`.
 
     Raises:
         DatasetError: the csv or its json is missing, damaged, or changed since they were written;
@@ -143,7 +160,8 @@ def read_index(csv: Path) -> Dataset:
             f"{csv} was changed since it was indexed: its sha256 is not the dataset_id.", fix=again
         )
     try:
-        return replace(dataset, photos=_rows(content.decode("utf-8"), dataset.labels))
+        whole = replace(dataset, photos=_rows(content.decode("utf-8"), dataset.labels))
+        return whole.without(_SEALED.get())
     except (ValueError, CsvError) as error:
         said = f"{csv} is not an index that kennel wrote: {error}."
         raise DatasetError(said, fix=again) from error

@@ -86,7 +86,6 @@ def train(
     overrides: Sequence[str] = (),
     repeats: Run | None = None,
     callbacks: Sequence[Callback] = (),
-    sealed: Sequence[str] = (),
 ) -> Run:
     """Carries out one run.
 
@@ -95,7 +94,6 @@ def train(
         overrides: the words that asked for them, for the record.
         repeats: the run that this one repeats: on the same photos, or not at all.
         callbacks: besides those of the settings, after them.
-        sealed: splits whose photos are taken out of the index before anything sees it.
         count: count(total, what) gives a function that is called once an item, for progress.
     Returns:
         the run, as in its run.json.
@@ -122,7 +120,6 @@ def train(
             overrides=overrides,
             repeats=repeats,
             callbacks=callbacks,
-            sealed=sealed,
         )
 
 
@@ -137,7 +134,6 @@ def _carry_out(
     overrides: Sequence[str],
     repeats: Run | None,
     callbacks: Sequence[Callback],
-    sealed: Sequence[str],
 ) -> Run:
     """The run, in the folder `out`, which is there and in which nobody else works; `earlier` is
     what was in it, None where it is new.
@@ -148,7 +144,7 @@ def _carry_out(
     take_batch_of(resume, settings)
     try:
         trainer = trainer_of(settings, more=callbacks)
-        dataset = open_dataset(settings, out, count).without(sealed)
+        dataset = open_dataset(settings, out, count)
         if repeats is not None:
             refuse_unlike_photos(repeats, dataset)
         if resume is not None:

@@ -25,7 +25,12 @@ log = logging.getLogger(__name__)
 MARK = "# Written by kennel tune"
 GROUPS = ("data", "model", "recipe", "optimizer", "schedule", "trainer", "callbacks")
 # Of a run and not of how it learns; or such as change no figure.
-LEFT_OUT = ("paths", "logger", "callbacks", "ckpt_path", "data.csv", "data.photos")
+# Callbacks that show something, and change nothing.
+SHOWS = tuple(
+    f"callbacks.{name}"
+    for name in ("progress", "summary", "pictures", "graph", "mistakes", "hardware", "speed")
+)
+LEFT_OUT = ("paths", "logger", "ckpt_path", "data.csv", "data.photos", *SHOWS)
 
 
 def write_best(plan: Plan, best: FrozenTrial, values: Mapping[str, Any]) -> Path | None:

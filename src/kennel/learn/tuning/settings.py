@@ -22,8 +22,8 @@ class TuneSettings:
         name: of the study, and of its folder.
         folder: of all studies.
         n_trials: that are finished or pruned when the study is over, by all processes together.
-        storage: null for an SQLite file in the study's folder; an URL that SQLAlchemy knows, such
-            as postgresql://...; or journal:FILE.
+        storage: null for an SQLite file beside the study's folder; an URL that SQLAlchemy knows,
+            such as postgresql://...; or journal:FILE.
         resume: goes on with a study that is there.
         workers: processes that this command starts; more may join from elsewhere.
         monitor: validation/loss, which is to be low, or validation/top1, which is to be high.

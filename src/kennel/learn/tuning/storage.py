@@ -39,7 +39,7 @@ def storage_of(
         RunError: it cannot be reached. UsageError: it means nothing.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    url = url or f"sqlite:///{folder / 'study.db'}"
+    url = url or f"sqlite:///{folder.with_name(f'{folder.name}.db')}"
     with failing_in_words(url):
         if url.startswith(JOURNAL):
             file = Path(url.removeprefix(JOURNAL))

@@ -18,13 +18,15 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf, open_dict
 from optuna.trial import TrialState
 
-from kennel.dataset import read_dataset
+from kennel.dataset import read_dataset, sealing
 from kennel.errors import KennelError, RunError, UsageError
+from kennel.hold import Hold, who_holds
+from kennel.learn.interruption import leaving_on_sigterm
 from kennel.learn.models import Model
 from kennel.learn.opening import PhotoCount, open_dataset
 from kennel.learn.parts import made, trainer_of
 from kennel.learn.tuning import storage
-from kennel.learn.tuning.best import write_best
+from kennel.learn.tuning.best import SHOWS, write_best
 from kennel.learn.tuning.page import write_page
 from kennel.learn.tuning.settings import lesson_of, space_of
 from kennel.learn.tuning.space import Parameter, Space
@@ -36,7 +38,7 @@ CHILD = "KENNEL_TUNE_WORKER"  # set in processes that a study starts: their numb
 POLL_S = 0.2
 # Settings that change no figure, or are a trial's own.
 NOT_COMPARED = (
-    *("paths", "logger", "callbacks", "ckpt_path", "data.csv", "data.photos", "data.num_workers"),
+    *("paths", "logger", "ckpt_path", "data.csv", "data.photos", "data.num_workers"),
     *("data.cache", "trainer.accelerator", "trainer.devices", "trainer.default_root_dir"),
     *("trainer.plugins", "trainer.log_every_n_steps", "data.sample", "data.fractions", "data.seed"),
 )
@@ -89,11 +91,18 @@ def tune(
         KennelError: settings, photos, storage or machine do not allow it.
         KeyboardInterrupt: Ctrl-C; the study can be gone on with.
     """
+    with sealing("test"), leaving_on_sigterm():
+        return _tune(settings, words, count, say)
+
+
+def _tune(
+    settings: DictConfig, words: Sequence[str], count: PhotoCount, say: Callable[[str], None]
+) -> Outcome | None:
     began_s, child = time.monotonic(), int(os.environ.get(CHILD, "0"))
     options = settings.tune
     folder = Path(options.folder) / options.name
     new = not folder.exists()
-    lesson, space = lesson_of(settings), space_of(settings)
+    lesson, space = _judged_by(lesson_of(settings), options.monitor), space_of(settings)
     trainer_of(with_values(lesson, {}))  # refuses a device that is not there
     parts = parts_of(options, seed=settings.seed)
     _make_folder(folder)
@@ -129,6 +138,18 @@ def tune(
     else:
         work(plan, count=count, say=say)
     return _outcome(plan, began_s)
+
+
+def _judged_by(lesson: DictConfig, monitor: str) -> DictConfig:
+    """The settings with the best epoch chosen by the study's own figure."""
+    best = lesson.callbacks.get("best_weights")
+    if best is None:
+        raise UsageError(
+            "callbacks.best_weights is null, and a trial is judged by its best epoch.",
+            fix="leave callbacks.best_weights as it is",
+        )
+    best.monitor, best.mode = monitor, "max" if monitor == "validation/top1" else "min"
+    return lesson
 
 
 def _make_folder(folder: Path) -> None:
@@ -202,7 +223,7 @@ def _made_for(settings: DictConfig, lesson: DictConfig, dataset_ids: list[str]) 
     }
     found |= _leaves(OmegaConf.to_container(settings.space, resolve=True), "space")
     for key, value in _leaves(OmegaConf.to_container(lesson, resolve=True), "").items():
-        if not any(key == name or key.startswith(f"{name}.") for name in NOT_COMPARED):
+        if not any(key == name or key.startswith(f"{name}.") for name in (*NOT_COMPARED, *SHOWS)):
             found[key] = value
     return found
 
@@ -283,6 +304,9 @@ def _outcome(plan: Plan, began_s: float) -> Outcome:
     best = plan.study.best_trial
     values = plan.space.as_written(best.params)
     page = write_page(plan)
+    for left in plan.workers.iterdir():  # of processes that were killed
+        if who_holds(left) is not Hold.HELD:
+            shutil.rmtree(left, ignore_errors=True)
     experiment = write_best(plan, best, values)
     last = plan.parts[-1] if plan.parts[0].name.startswith("rung") else plan.parts[0]
     reasons = [trial.user_attrs.get(storage.WHY) for trial in trials]

@@ -27,7 +27,7 @@ from kennel.learn.tuning.trial import Part, carry_out, drop_checkpoints
 from kennel.run import Run
 
 log = logging.getLogger(__name__)
-MOST_FAILED = 5  # trials one after the other, of one process
+MOST_FAILED, MOST_ALIKE = 5, 3  # trials one after the other, of one process; for one reason
 TRIALS, WORKERS, HPARAMS = "trials", "workers", "hparams"  # in a study's folder
 EPOCHS, SECONDS = "epochs", "seconds"  # attributes of a trial
 
@@ -66,7 +66,7 @@ def work(plan: Plan, *, count: PhotoCount, say: Callable[[str], None]) -> None:
     name = f"{platform.node()}-{os.getpid()}-{secrets.token_hex(3)}"
     mine = plan.workers / name
     mine.mkdir(parents=True)
-    failed = 0
+    failed: list[str] = []  # why, of trials one after the other
     try:
         with holding(mine), storage.failing_in_words(plan.url):
             while storage.is_wanted(plan.study, n_trials=plan.tune.n_trials):
@@ -78,16 +78,16 @@ def work(plan: Plan, *, count: PhotoCount, say: Callable[[str], None]) -> None:
                         n_trials=1,
                         callbacks=[lambda _, trial: _after(plan, trial, say)],
                     )
-                    failed = 0
+                    failed = []
                 except EnoughError:
                     break
                 except KennelError as error:
-                    failed += 1
+                    failed.append(error.message)
                     _refuse_lost_storage(plan)
                     say(f"trial failed: {error.message}")
-                    if failed >= MOST_FAILED:
+                    if len(failed) >= MOST_FAILED or failed.count(error.message) >= MOST_ALIKE:
                         raise RunError(
-                            f"{failed} trials failed one after the other, the last: "
+                            f"{len(failed)} trials failed one after the other, the last: "
                             f"{error.message}",
                             fix=error.fix or "a smaller space, or other settings",
                         ) from error
