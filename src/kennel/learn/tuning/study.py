@@ -222,7 +222,7 @@ def _made_for(settings: DictConfig, lesson: DictConfig, dataset_ids: list[str]) 
         "photos": ", ".join(each[:12] for each in dataset_ids),
     }
     found |= _leaves(OmegaConf.to_container(settings.space, resolve=True), "space")
-    for key, value in _leaves(OmegaConf.to_container(lesson, resolve=True), "").items():
+    for key, value in _leaves(OmegaConf.to_container(lesson, resolve=False), "").items():
         if not any(key == name or key.startswith(f"{name}.") for name in (*NOT_COMPARED, *SHOWS)):
             found[key] = value
     return found
