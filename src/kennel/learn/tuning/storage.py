@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import logging
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import optuna
+import sqlalchemy.exc
 from optuna.storages import BaseStorage, RDBStorage, RetryHeartbeatStaleTrialCallback
 from optuna.storages.journal import JournalFileBackend, JournalStorage
-from optuna.study import Study
+from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from kennel.errors import RunError, UsageError
@@ -24,6 +26,8 @@ JOURNAL = "journal:"
 MADE_FOR = "made_for"  # attributes of a study and of its trials
 WORKER, HOST, FOLDER, WHY, SURPLUS = "worker", "host", "folder", "why", "surplus"
 LOST = "its process was killed"
+NOBODY_S = 60.0  # after which a trial that no worker took is lost
+ERRORS = (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError)
 BUSY_S = 60.0  # that a writer waits for another one of the same SQLite file
 
 
@@ -58,18 +62,16 @@ def storage_of(
 @contextmanager
 def failing_in_words(url: str) -> Iterator[None]:
     """What a storage raises, as what it means for a person."""
-    from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
-
     try:
         yield
-    except (ImportError, NoSuchModuleError, ArgumentError) as error:
+    except (ImportError, sqlalchemy.exc.NoSuchModuleError, sqlalchemy.exc.ArgumentError) as error:
         reason = str(error).splitlines()[0].rstrip(".")
         driver = " (pip install psycopg2-binary)" if url.startswith("postgres") else ""
         raise UsageError(
             f"setting tune.storage is {_without_password(url)}: {reason}.",
             fix=f"install its driver{driver}, or sqlite:///FILE, postgresql://..., journal:FILE",
         ) from error
-    except (SQLAlchemyError, optuna.exceptions.StorageInternalError, OSError) as error:
+    except (*ERRORS, OSError) as error:
         cause = getattr(error, "orig", None) or error.__cause__ or error
         reason = str(getattr(cause, "orig", None) or cause).splitlines()[0].rstrip(".")
         raise RunError(
@@ -139,6 +141,13 @@ def finished(study: Study) -> list[FrozenTrial]:
     return study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
 
 
+def best_of(study: Study, trials: Sequence[FrozenTrial]) -> FrozenTrial | None:
+    """The best of those trials that are done; None where none is."""
+    done = [trial for trial in trials if trial.state is TrialState.COMPLETE]
+    better = max if study.direction is StudyDirection.MAXIMIZE else min
+    return better(done, key=lambda trial: trial.value or 0.0, default=None)
+
+
 def surplus(study: Study, number: int, *, n_trials: int) -> bool:
     """Whether a trial is one more than the study is to have: of those before it, what was lost or
     failed does not count.
@@ -171,9 +180,14 @@ def give_back_lost(study: Study, workers: Path, *, retries: int) -> list[int]:
     lost = []
     for trial in study.get_trials(deepcopy=True, states=(TrialState.RUNNING,)):
         worker = trial.user_attrs.get(WORKER)
-        if worker is None or trial.user_attrs.get(HOST) != platform.node():
-            continue
-        if who_holds(workers / worker) is Hold.HELD:
+        if worker is None:
+            age = datetime.now() - (trial.datetime_start or datetime.now())
+            if age.total_seconds() < NOBODY_S:
+                continue  # it begins just now
+        elif (
+            trial.user_attrs.get(HOST) != platform.node()
+            or who_holds(workers / worker) is Hold.HELD
+        ):
             continue
         try:
             study._storage.set_trial_user_attr(trial._trial_id, WHY, LOST)
@@ -185,6 +199,10 @@ def give_back_lost(study: Study, workers: Path, *, retries: int) -> list[int]:
         trial.user_attrs = {}
         again(study, trial)
     return lost
+
+
+def _lives(worker: Path) -> bool:
+    return who_holds(worker) is Hold.HELD
 
 
 def _without_password(url: str) -> str:

@@ -17,7 +17,7 @@ from lightning.pytorch.callbacks import Callback
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from kennel.errors import UsageError
+from kennel.errors import RunError, UsageError
 from kennel.learn.opening import PhotoCount
 from kennel.learn.settings import check_settings
 from kennel.learn.train import HaltedError, train
@@ -142,6 +142,11 @@ def carry_out(
         except HaltedError as halted:
             raise optuna.TrialPruned from halted
         on_run(run)
+        if monitor not in run.metrics:
+            raise RunError(
+                f"{run.path} was never validated, so there is no {monitor}.",
+                fix="trainer.check_val_every_n_epoch=1, and trainer.limit_val_batches above 0",
+            )
         figures.append(run.metrics[monitor])
         if len(parts) > 1:
             trial.report(figures[-1], at)

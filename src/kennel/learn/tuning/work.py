@@ -8,6 +8,7 @@ import platform
 import secrets
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -93,7 +94,8 @@ def work(plan: Plan, *, count: PhotoCount, say: Callable[[str], None]) -> None:
                         ) from error
                 _refuse_lost_storage(plan)
     finally:
-        mine.rmdir()
+        with suppress(OSError):  # somebody moved the study away
+            mine.rmdir()
 
 
 def give_back(plan: Plan) -> list[int]:
@@ -128,9 +130,12 @@ def _objective(plan: Plan, trial: optuna.Trial, *, worker: str, count: PhotoCoun
             count=count,
             on_run=on_run,
         )
-    except KennelError as error:
-        trial.set_user_attr(storage.WHY, error.message)
+    except (optuna.TrialPruned, *storage.ERRORS):
         raise
+    except Exception as error:
+        said = error if isinstance(error, KennelError) else _unforeseen(trial.number, error)
+        trial.set_user_attr(storage.WHY, said.message)
+        raise said from error
     except KeyboardInterrupt:
         trial.set_user_attr(storage.WHY, "it was stopped")
         plan.study.enqueue_trial(dict(trial.params))
@@ -140,23 +145,31 @@ def _objective(plan: Plan, trial: optuna.Trial, *, worker: str, count: PhotoCoun
 
 
 def _after(plan: Plan, trial: FrozenTrial, say: Callable[[str], None]) -> None:
-    monitor = plan.tune.monitor
-    done = plan.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    best = plan.study.best_trial if done else None
+    monitor, over = plan.tune.monitor, storage.finished(plan.study)
+    best = storage.best_of(plan.study, over)
     if plan.tune.keep == "best":
-        for other in storage.finished(plan.study):
+        for other in over:  # what ends meanwhile is its own process's to judge
             if best is None or other.number != best.number:
                 drop_checkpoints(plan.trial_folder(other.number))
     values = plan.space.as_written(trial.params)
     last = trial.value if trial.value is not None else _last(trial)
     write_hparams(plan.folder / HPARAMS / f"trial-{trial.number:04}", values, monitor, last)
-    number = len(storage.finished(plan.study))
     result = f"{monitor} {last:.4f}" if last is not None else "no figure"
     if trial.state is TrialState.PRUNED:
         result += f", pruned after {max(trial.intermediate_values, default=0)}"
     leader = f"; best {best.value:.4f} (trial {best.number})" if best is not None else ""
     seconds = trial.user_attrs.get(SECONDS, 0)
-    say(f"trial {trial.number:<4} {result}{leader}, {seconds:.0f} s, {number}/{plan.tune.n_trials}")
+    counted = f"{len(over)}/{plan.tune.n_trials}"
+    say(f"trial {trial.number:<4} {result}{leader}, {seconds:.0f} s, {counted}")
+
+
+def _unforeseen(number: int, error: Exception) -> RunError:
+    """What a trial raises that is not Kennel's, such as a callback's: it fails alone."""
+    reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
+    return RunError(
+        f"trial {number}: {type(error).__name__}: {reason}.",
+        fix="KENNEL_DEBUG=1 shows where; kennel train with the trial's settings raises it too",
+    )
 
 
 def _last(trial: FrozenTrial) -> float | None:
@@ -176,9 +189,15 @@ def _refuse_lost_storage(plan: Plan) -> None:
             )
 
 
-def suggest_anew(node: DictConfig, *, worker: int, trials: int) -> Any:
-    """The sampler's settings with a seed of this process: two with one seed would try the same."""
+def suggest_anew(node: DictConfig, *, worker: int, trials: int, company: bool) -> Any:
+    """The sampler's settings with a seed of this process: two with one seed would try the same.
+
+    Args:
+        worker: number of the process, where another one started it. trials: that are there.
+        company: others are at work that know nothing of this one: then no seed gives it twice.
+    """
     copy = node.copy()
     if copy.get("seed") is not None:
-        copy.seed = (int(copy.seed) + 7919 * worker + 104729 * trials) % 2**31
+        own = os.getpid() if company else 0
+        copy.seed = (int(copy.seed) + 7919 * worker + 104729 * trials + 15485863 * own) % 2**31
     return copy
