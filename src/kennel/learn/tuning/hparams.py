@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tensorboard.plugins.hparams import api_pb2, summary
+from tensorboard.plugins.hparams import summary_v2 as board
 from torch.utils.tensorboard import SummaryWriter
+from torch.utils.tensorboard.summary import hparams
 
 from kennel.learn.tuning.space import Parameter, Space
 
@@ -17,13 +18,8 @@ def write_experiment(folder: Path, space: Space, monitor: str) -> None:
     """Says into `folder`, above those of the trials, which parameters and which figure there are:
     without it the view knows those alone that the first trial had.
     """
-    said = summary.experiment_pb(
-        hparam_infos=[
-            api_pb2.HParamInfo(name=each.path, type=_kind(each)) for each in space.parameters
-        ],
-        metric_infos=[api_pb2.MetricInfo(name=api_pb2.MetricName(tag=monitor))],
-    )
-    _write(folder, [said], {})
+    parameters = [board.HParam(each.path, _domain(each)) for each in space.parameters]
+    _write(folder, [board.hparams_config_pb(parameters, [board.Metric(monitor)])], {})
 
 
 def write_hparams(
@@ -38,8 +34,8 @@ def write_hparams(
     if figure is None:
         return
     shown = {path: _shown(value) for path, value in values.items()}
-    session = summary.session_start_pb(hparams=shown)
-    _write(folder, [session, summary.session_end_pb(api_pb2.STATUS_SUCCESS)], {monitor: figure})
+    _, begun, ended = hparams(shown, {monitor: figure})  # type: ignore[no-untyped-call]
+    _write(folder, [begun, ended], {monitor: figure})
 
 
 def _write(folder: Path, summaries: list[Any], scalars: Mapping[str, float]) -> None:
@@ -57,11 +53,9 @@ def _shown(value: Any) -> bool | int | float | str:
     return value if isinstance(value, (bool, int, float, str)) else json.dumps(value)
 
 
-def _kind(each: Parameter) -> Any:
+def _domain(each: Parameter) -> Any:
     if each.choices is None:
-        return api_pb2.DATA_TYPE_FLOAT64
+        return board.RealInterval(float(each.low), float(each.high))
     shown = [_shown(choice) for choice in each.choices]
-    if all(isinstance(choice, bool) for choice in shown):
-        return api_pb2.DATA_TYPE_BOOL
-    numbers = all(isinstance(c, (int, float)) and not isinstance(c, bool) for c in shown)
-    return api_pb2.DATA_TYPE_FLOAT64 if numbers else api_pb2.DATA_TYPE_STRING
+    alike = len({type(choice) for choice in shown}) == 1
+    return board.Discrete(shown if alike else [str(choice) for choice in shown])

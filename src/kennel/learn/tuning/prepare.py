@@ -1,5 +1,5 @@
-"""What is settled before the first trial of a study: that its trials can be made, and what they have
-in common.
+"""What is settled before the first trial of a study: that trials can be made, and what they have in
+common.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, open_dict
+from optuna.exceptions import ExperimentalWarning
 from optuna.trial import TrialState
 
 from kennel.dataset import Dataset, read_dataset, sealing
@@ -80,7 +82,9 @@ def tune(
         KennelError: settings, photos, storage or machine do not allow it.
         KeyboardInterrupt: Ctrl-C; the study can be gone on with.
     """
-    with sealing("test"), leaving_on_sigterm():
+    with sealing("test"), leaving_on_sigterm(), warnings.catch_warnings():
+        # Optuna's heartbeat and groups are there since 2020, and still said to be experimental.
+        warnings.simplefilter("ignore", ExperimentalWarning)
         return _tune(settings, words, count, say)
 
 
