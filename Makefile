@@ -14,7 +14,7 @@ BUNDLE ?= $(shell ls -td bundles/*/ 2>/dev/null | head -n 1)
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo repro train eval inference test test-fast check tensorboard mlflow lock clean
+.PHONY: help setup demo repro train eval inference test test-fast check hparams tensorboard mlflow lock clean
 
 help: ## what there is
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 22
@@ -56,6 +56,9 @@ check: setup ## style, types and import contracts
 	$(BIN)/ruff check src tests benchmarks
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+hparams: setup ## trials of all studies at http://localhost:6006, HPARAMS, PARALLEL COORDINATES VIEW
+	$(BIN)/tensorboard --logdir studies $(ARGS)
 
 tensorboard: setup ## curves and pictures of all runs at http://localhost:6006
 	$(BIN)/tensorboard --logdir runs $(ARGS)

@@ -7,7 +7,9 @@ import io
 import json
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from csv import Error as CsvError
 from csv import reader, writer
 from dataclasses import dataclass, replace
@@ -52,6 +54,7 @@ class Dataset:
         dataset_id: sha256 of the csv's bytes.
         split_by: what the splits follow; `folders` where the photos came split.
         group_by: the regular expression by which photos belong together, if there was one.
+        sealed: splits whose photos were taken out: nobody is to see them.
         fold: (i, k) where this is the i-th of k folds: 1 <= i <= k.
     """
 
@@ -65,6 +68,7 @@ class Dataset:
     split_by: SplitRule = "content"
     group_by: str | None = None
     fold: tuple[int, int] | None = None
+    sealed: tuple[str, ...] = ()
 
     @property
     def counts(self) -> dict[str, dict[str, int]]:
@@ -77,18 +81,47 @@ class Dataset:
 
         Raises:
             ValueError: there is no such split.
+            DatasetError: it is sealed.
         """
         if name not in SPLITS:
             raise ValueError(f"there is no split {name!r}; there are {', '.join(SPLITS)}")
+        if name in self.sealed:
+            raise DatasetError(
+                f"the {name} photos of {self.csv} are sealed: who chooses settings must not see "
+                "them.",
+                fix="measure on them when the choice is made: kennel evaluate BUNDLE",
+            )
         return tuple(photo for photo in self.photos if photo.split == name)
+
+    def without(self, splits: Sequence[str]) -> Dataset:
+        """The same index with the photos of those splits taken out, and the splits sealed."""
+        if not splits:
+            return self
+        kept = tuple(photo for photo in self.photos if photo.split not in splits)
+        return replace(self, photos=kept, sealed=(*self.sealed, *splits))
 
     def file(self, photo: Photo) -> Path:
         """Where a photo lies."""
         return self.photos_dir / photo.path
 
 
+_SEALED: ContextVar[tuple[str, ...]] = ContextVar("sealed", default=())
+
+
+@contextmanager
+def sealing(*splits: str) -> Iterator[None]:
+    """In this block every index that is read lacks the photos of those splits, whoever reads it:
+    where settings are chosen, nobody sees test photos by mistake.
+    """
+    before = _SEALED.set((*_SEALED.get(), *splits))
+    try:
+        yield
+    finally:
+        _SEALED.reset(before)
+
+
 def read_dataset(csv: Path) -> Dataset:
-    """Reads an index back. Photos themselves are not looked at.
+    """Reads an index back. Photos themselves are not looked at; see `sealing`.
 
     Raises:
         DatasetError: the csv or its json is missing, damaged, or changed since they were written;
@@ -127,7 +160,8 @@ def read_index(csv: Path) -> Dataset:
             f"{csv} was changed since it was indexed: its sha256 is not the dataset_id.", fix=again
         )
     try:
-        return replace(dataset, photos=_rows(content.decode("utf-8"), dataset.labels))
+        whole = replace(dataset, photos=_rows(content.decode("utf-8"), dataset.labels))
+        return whole.without(_SEALED.get())
     except (ValueError, CsvError) as error:
         said = f"{csv} is not an index that kennel wrote: {error}."
         raise DatasetError(said, fix=again) from error

@@ -27,7 +27,8 @@ class Run:
     """`run.json`.
 
     Attributes:
-        status: running, done, stopped (Ctrl-C, SIGTERM, a notice) or failed.
+        status: running, done, stopped (Ctrl-C, SIGTERM, a notice), pruned (by a
+            study) or failed.
         metrics: of the best epoch, on train and validation photos, by name such as
             "validation/top1".
         best_checkpoint: weights of that epoch, relative to the run's folder; None before the first

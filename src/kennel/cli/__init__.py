@@ -23,6 +23,7 @@ VERBS = {
     "index": "list and split a folder of photos",
     "audit": "find copies, leaks, wrong labels and broken photos",
     "train": "train one run",
+    "tune": "a study: many runs, the best becomes an experiment",
     "export": "turn a run into a bundle, or refuse",
     "evaluate": "measure a bundle on train, validation and test photos",
     "compare": "two bundles on the same photos: a paired test",

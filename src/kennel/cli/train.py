@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
             refuse_lost_index(then, settings)
         with contextlib.redirect_stdout(sys.stderr):
             from kennel.learn.train import train
-        with _quiet_libraries(), contextlib.redirect_stdout(sys.stderr):
+        with quiet_libraries(), contextlib.redirect_stdout(sys.stderr):
             done = train(settings, count=_count, overrides=overrides_of_job(), repeats=then)
         if os.environ.get("LOCAL_RANK", "0") != "0":
             return
@@ -102,7 +102,7 @@ def _count(total: int, what: str) -> Callable[[Path], None]:
 
 
 @contextlib.contextmanager
-def _quiet_libraries() -> Any:
+def quiet_libraries() -> Any:
     """Kennel's own log lines on stderr, plain; what libraries warn of among themselves stays
     out.
     """

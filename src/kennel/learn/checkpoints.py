@@ -17,7 +17,7 @@ import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.loggers import TensorBoardLogger
-from tensorboard.compat.proto.event_pb2 import (  # type: ignore[import-untyped]
+from tensorboard.compat.proto.event_pb2 import (
     Event,
     SessionLog,
 )

@@ -41,6 +41,7 @@ def with_settings(
     *,
     config: str = "train",
     instead: Mapping[str, Any] | None = None,
+    check: Callable[[DictConfig], DictConfig] = check_settings,
 ) -> None:
     """Composes the settings that `words` ask for and calls `task` with them; several times for
     `--multirun`.
@@ -50,6 +51,7 @@ def with_settings(
     Args:
         words: Hydra's own: overrides, -m, --cfg, --config-dir, --info, -sc.
         task: gets kennel.learn.settings.TrainSettings, checked.
+        check: gives the composed settings their types, or refuses them.
         instead: settings that stand in the place of the configuration and its groups.
     Raises:
         UsageError: a word, key, type or configuration that does not exist.
@@ -76,7 +78,7 @@ def with_settings(
                 failed.append(error)
 
     def carry_out(composed: DictConfig) -> None:
-        settings = check_settings(composed)
+        settings = check(composed)
         state = HydraConfig.get()
         with open_dict(settings):
             if state.mode == RunMode.MULTIRUN:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import lightning as L
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.callbacks import Checkpoint, LearningRateMonitor, ModelSummary, ProgressBar
+from lightning.pytorch.callbacks import (
+    Callback,
+    Checkpoint,
+    LearningRateMonitor,
+    ModelSummary,
+    ProgressBar,
+)
 from omegaconf import DictConfig, open_dict
 
 from kennel.errors import KennelError, RunError, UsageError
@@ -51,9 +58,11 @@ def augmentations(nodes: Any) -> list[Augmentation]:
     return parts
 
 
-def trainer_of(settings: DictConfig) -> L.Trainer:
+def trainer_of(settings: DictConfig, *, more: Sequence[Callback] = ()) -> L.Trainer:
     """Lightning's trainer with the loggers and callbacks that the settings name.
 
+    Args:
+        more: callbacks besides those of the settings, after them.
     Raises:
         RunError: this machine has not what they ask for.
     """
@@ -61,6 +70,7 @@ def trainer_of(settings: DictConfig) -> L.Trainer:
     callbacks = [
         made(node, f"callbacks.{k}") for k, node in settings.callbacks.items() if node is not None
     ]
+    callbacks += more
     if not loggers:  # to whom it would tell them
         callbacks = [c for c in callbacks if not isinstance(c, LearningRateMonitor)]
     # What the settings leave out stays out: Lightning would put in one of its own.

@@ -245,6 +245,17 @@ def _find(target: str) -> Any:
         ) from error
 
 
+def typed(kind: type[Any], node: Any, *, at: str) -> DictConfig:
+    """A node with the types of a dataclass.
+
+    Args:
+        at: where the node stands, with a full stop, for the message.
+    Raises:
+        UsageError: a key or a type that it cannot have.
+    """
+    return _merge(OmegaConf.structured(kind), OmegaConf.create({} if node is None else node), at=at)
+
+
 def _merge(schema: DictConfig, config: DictConfig, *, at: str) -> DictConfig:
     try:
         merged = OmegaConf.merge(schema, config)

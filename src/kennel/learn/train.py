@@ -17,6 +17,7 @@ from typing import Any, cast
 import lightning as L
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
@@ -66,12 +67,25 @@ LIBRARIES = (
 )
 
 
+class HaltedError(Exception):
+    """Raised by a callback that ends a run for a reason of its own.
+
+    Attributes:
+        status: what run.json then says.
+    """
+
+    def __init__(self, status: str) -> None:
+        super().__init__(status)
+        self.status = status
+
+
 def train(
     settings: DictConfig,
     *,
     count: PhotoCount,
     overrides: Sequence[str] = (),
     repeats: Run | None = None,
+    callbacks: Sequence[Callback] = (),
 ) -> Run:
     """Carries out one run.
 
@@ -79,6 +93,7 @@ def train(
         settings: kennel.learn.settings.TrainSettings, checked.
         overrides: the words that asked for them, for the record.
         repeats: the run that this one repeats: on the same photos, or not at all.
+        callbacks: besides those of the settings, after them.
         count: count(total, what) gives a function that is called once an item, for progress.
     Returns:
         the run, as in its run.json.
@@ -104,6 +119,7 @@ def train(
             count=count,
             overrides=overrides,
             repeats=repeats,
+            callbacks=callbacks,
         )
 
 
@@ -117,6 +133,7 @@ def _carry_out(
     count: PhotoCount,
     overrides: Sequence[str],
     repeats: Run | None,
+    callbacks: Sequence[Callback],
 ) -> Run:
     """The run, in the folder `out`, which is there and in which nobody else works; `earlier` is
     what was in it, None where it is new.
@@ -126,7 +143,7 @@ def _carry_out(
     L.seed_everything(settings.seed, workers=True, verbose=False)
     take_batch_of(resume, settings)
     try:
-        trainer = trainer_of(settings)
+        trainer = trainer_of(settings, more=callbacks)
         dataset = open_dataset(settings, out, count)
         if repeats is not None:
             refuse_unlike_photos(repeats, dataset)
@@ -272,6 +289,9 @@ def _fit(
                 fix="recipe.compile=false; recipe.compile_backend=inductor wants a C++ compiler on "
                 "a processor, recipe.compile_backend=aot_eager wants none",
             ) from error
+        raise
+    except HaltedError as halted:
+        status = halted.status
         raise
     except MisconfigurationException as error:
         raise UsageError(
