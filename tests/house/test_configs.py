@@ -371,6 +371,7 @@ def trainer_of(node: DictConfig) -> Any:
         "auto": True,
         "cpu": True,
     }
+    node.pop("auto_batch")  # which kennel.learn.capacity reads
     if here[node.accelerator]:
         devices = node.devices if node.get("strategy") != "ddp" else 1
         return instantiate(node, _convert_="all", devices=devices)

@@ -30,8 +30,10 @@ def after_epoch(best: BestWeights, network: Network, epoch: int, **figures: floa
         callback_metrics={k.replace("__", "/"): torch.tensor(v) for k, v in figures.items()},
         current_epoch=epoch,
         is_global_zero=True,
+        callbacks=[best],
+        default_root_dir=str(best.path.parent.parent),
     )
-    module: Any = SimpleNamespace(network=network)
+    module: Any = SimpleNamespace(answering=network)
     best.on_train_epoch_end(trainer, module)
 
 

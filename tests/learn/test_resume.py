@@ -25,7 +25,7 @@ from kennel.run import BEST_WEIGHTS, CHECKPOINT, Run, checkpoints_of, read_run
 
 pytestmark = pytest.mark.slow
 
-CLOCK = ("images_per_s", "wait")  # of figures that no run repeats
+CLOCK = ("images_per_s", "wait", "hardware")  # of figures that no run repeats
 MIX = "data.mix={_target_: torchvision.transforms.v2.MixUp, _partial_: true}"
 QUIET = ("callbacks.graph=null", "callbacks.pictures=null")
 STOP = "+callbacks.stop={_target_: pictures.Stopping, after: %d}"
