@@ -19,6 +19,7 @@ from kennel.cli import main
 from kennel.errors import UsageError
 from kennel.learn.configure import with_settings
 from kennel.learn.settings import check_settings
+from kennel.learn.tuning.settings import OWN, TuneSettings, check_study
 
 CONFIGS = Path(configs.__file__).parent
 ROOT = Path(__file__).parents[2]
@@ -32,9 +33,14 @@ def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def composed(*words: str) -> DictConfig:
+def composed(*words: str, config: str = "train") -> DictConfig:
     with initialize_config_module("kennel.configs", version_base="1.3"):
-        return compose("train", [*words, "paths.output_dir=out"])
+        return compose(config, [*words, "paths.output_dir=out"])
+
+
+def verb_of(group: str) -> str:
+    """The configuration that a group belongs to."""
+    return "tune" if group in OWN else "train"
 
 
 def settings_of(*words: str) -> list[DictConfig]:
@@ -62,15 +68,18 @@ def refused(*words: str) -> str:
 @pytest.mark.slow
 @pytest.mark.parametrize(("group", "option"), OPTIONS)
 def test_every_choice_composes_to_settings_of_the_right_kinds(group: str, option: str) -> None:
-    config = composed(*([] if group == "hydra" else [f"{group}={option}"]))
+    verb = verb_of(group)
+    config = composed(*([] if group == "hydra" else [f"{group}={option}"]), config=verb)
     # Every reference to another setting leads somewhere.
     OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
-    check_settings(config)
+    (check_study if verb == "tune" else check_settings)(config)
 
 
-def test_every_group_has_a_line_in_train_yaml() -> None:
-    groups = {name for line in defaults_of(CONFIGS / "train.yaml") for name in line}
-    assert groups - {"_self_"} == set(GROUPS)
+def test_every_group_has_a_line_in_the_yaml_of_its_verb() -> None:
+    for verb in ("train", "tune"):
+        lines = [name for line in defaults_of(CONFIGS / f"{verb}.yaml") for name in line]
+        groups = {name for name in lines if not name.startswith("override ")}
+        assert groups - {"_self_", "train"} == {each for each in GROUPS if verb_of(each) == verb}
 
 
 def test_every_file_is_a_choice_of_its_group_or_the_base_of_one() -> None:
@@ -81,7 +90,7 @@ def test_every_file_is_a_choice_of_its_group_or_the_base_of_one() -> None:
 def test_every_choice_that_is_no_default_is_named_where_users_look() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     for group, option in OPTIONS:
-        if group in ("hydra", "paths", "recipe"):
+        if group in ("hydra", "paths", "recipe", "tune"):
             assert option == "default"
             continue
         assert f"`{group}=`" in readme, f"README has no line for {group}="
@@ -115,6 +124,8 @@ def test_settings_and_their_kinds_agree_key_by_key() -> None:
     for at, kind in kinds.items():
         node = OmegaConf.select(shown, at) if at else shown
         assert set(node) == set(kind.__dataclass_fields__), at
+    shown = composed(config="tune")
+    assert shown.tune == OmegaConf.structured(TuneSettings)
 
 
 # kinds
@@ -386,7 +397,7 @@ def test_every_name_in_every_configuration_is_made_for_real(own_folder: Path) ->
     for group, option in OPTIONS:
         if group == "hydra":
             continue
-        for at, part in parts_of(composed(f"{group}={option}")):
+        for at, part in parts_of(composed(f"{group}={option}", config=verb_of(group))):
             # Parts know only what they were told: the same words make the same part.
             node = OmegaConf.create(OmegaConf.to_container(part, resolve=True))
             words = f"{at}: {OmegaConf.to_yaml(node)}"

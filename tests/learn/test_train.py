@@ -290,9 +290,8 @@ def test_ctrl_c_stops_with_130_and_whole_files_and_the_run_goes_on(
     steps = torch.load(checkpoints_of(out)[0], weights_only=True)["global_step"]
     more = ("ckpt_path=last", f"trainer.max_epochs={steps // 4 + 1}")
     assert train_with(words(dataset, out, *more)).status == "done"
-    assert (
-        torch.load(checkpoints_of(out)[0], weights_only=True)["global_step"] == (steps // 4 + 1) * 4
-    )
+    last = torch.load(checkpoints_of(out)[0], weights_only=True)
+    assert last["global_step"] == (steps // 4 + 1) * 4  # to the end of the epoch it was in
 
 
 # What goes wrong

@@ -219,7 +219,8 @@ def test_a_storage_that_cannot_be_reached_is_said_without_its_password(
 
 
 def test_folds_give_the_mean_of_their_figures(dataset: Dataset, folder: Path) -> None:
-    assert main(["index", str(dataset.photos_dir), "--to", "cross.csv", "--folds", "2"]) == 0
+    photos = str(dataset.photos_dir / "train")
+    assert main(["index", photos, "--to", "cross.csv", "--folds", "2"]) == 0
     folds = ",".join(sorted(str(path) for path in folder.glob("cross*.csv")))
     asked = [word for word in words(dataset, "tune.n_trials=1") if not word.startswith("data.csv")]
     outcome = tuned([*asked, f"tune.folds=[{folds}]"])
@@ -239,9 +240,12 @@ def test_rungs_are_climbed_and_the_last_one_counts(dataset: Dataset) -> None:
 
 
 def test_a_pruned_trial_is_a_run_that_says_so(dataset: Dataset) -> None:
-    never = "{_target_: optuna.pruners.ThresholdPruner, lower: 1e9, n_warmup_steps: 1}"
+    Path("conf/pruner").mkdir()
+    Path("conf/pruner/never.yaml").write_text(
+        "_target_: optuna.pruners.ThresholdPruner\nlower: 1.0e+9\nn_warmup_steps: 1\n"
+    )
     with pytest.raises(RunError, match="2 pruned"):
-        tuned(words(dataset, f"pruner={never}", "trainer.max_epochs=3"))
+        tuned(words(dataset, "pruner=never", "trainer.max_epochs=3"))
     run = read_run(Path("studies/study/trials/0000"))
     assert (run.status, run.best_checkpoint is None) == ("pruned", False)
 

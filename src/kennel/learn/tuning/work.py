@@ -70,9 +70,11 @@ def work(plan: Plan, *, count: PhotoCount, say: Callable[[str], None]) -> None:
     failed: list[str] = []  # why, of trials one after the other
     try:
         with holding(mine), storage.failing_in_words(plan.url):
-            while storage.is_wanted(plan.study, n_trials=plan.tune.n_trials):
+            while True:
                 for number in give_back(plan):
                     say(f"trial {number:<4} its process was killed; it is tried again")
+                if not storage.is_wanted(plan.study, n_trials=plan.tune.n_trials):
+                    break
                 try:
                     plan.study.optimize(
                         lambda trial: _objective(plan, trial, worker=name, count=count),
