@@ -392,6 +392,7 @@ def trainer_of(node: DictConfig) -> Any:
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 def test_every_name_in_every_configuration_is_made_for_real(own_folder: Path) -> None:
     made: dict[str, Any] = {}
     for group, option in OPTIONS:
