@@ -29,7 +29,7 @@ WORDS = (
     *("data.num_workers=0", "data.cache=null", "data.batch_size=4"),
     *("model.image.size=64", "seed=0", "trainer.limit_val_batches=0", "logger=csv"),
     *("callbacks.progress=null", "callbacks.summary=null", "callbacks.pictures=null"),
-    *("callbacks.graph=null", "callbacks.best_weights=null", "callbacks.last_checkpoint=null"),
+    *("callbacks.graph=null", "callbacks.best_weights=null", "callbacks.checkpoints=null"),
 )
 
 
