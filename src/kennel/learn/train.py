@@ -12,7 +12,7 @@ from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Any, cast
+from typing import Any
 
 import lightning as L
 import torch
@@ -22,7 +22,6 @@ from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
 from kennel.bundle import file_sha256, replacing
-from kennel.dataset import Dataset
 from kennel.errors import RunError, Stopped, UsageError
 from kennel.hold import holding
 from kennel.learn.best_weights import BestWeights
@@ -37,24 +36,21 @@ from kennel.learn.capacity import (
 from kennel.learn.checkpoints import Checkpoints
 from kennel.learn.features import FeatureData
 from kennel.learn.interruption import leaving_on_sigterm
-from kennel.learn.learner import Learner, balanced_weights, fit_head
+from kennel.learn.learner import Learner
+from kennel.learn.lesson import lesson_of
 from kennel.learn.memory import keep_freed_memory
 from kennel.learn.models import Model
 from kennel.learn.opening import Counting, PhotoCount, open_dataset
-from kennel.learn.parts import augmentations, made, trainer_of
+from kennel.learn.parts import made, trainer_of
 from kennel.learn.photos import PhotoData
-from kennel.learn.progressive import Sides
 from kennel.learn.reproduce import refuse_unlike_photos, say_differences
 from kennel.learn.resume import (
     checkpoint_to_resume,
     refuse_occupied,
-    refuse_other_lesson,
     refuse_other_network,
     refuse_other_photos,
     settings_of_numbers,
 )
-from kennel.learn.schedule import total_steps
-from kennel.learn.settings import ProgressiveSettings, RecipeSettings
 from kennel.learn.watch.record import hand_over
 from kennel.learn.watch.speed import Speed
 from kennel.machine import git_state, hardware, utc_now, versions
@@ -154,13 +150,13 @@ def _carry_out(
 
         def copied(tried: DictConfig, trying: L.Trainer) -> tuple[Any, Learner]:
             copy = replace(model, network=deepcopy(model.network))
-            return _lesson(tried, trying, dataset, copy, count)
+            return lesson_of(tried, trying, dataset, copy, count)
 
         trial = None if settings.recipe.frozen else Trial(settings, copied)
         if trial is not None and settings.trainer.get("auto_batch"):
             most = len(dataset.split("train"))
             set_batch(settings, choose_batch(trial, trainer, most=most))
-        data, learner = _lesson(settings, trainer, dataset, model, count)
+        data, learner = lesson_of(settings, trainer, dataset, model, count)
         if resume is not None:
             refuse_other_network(resume, learner)
         if isinstance(data, PhotoData) and settings.data.cache is not None:
@@ -317,62 +313,6 @@ def _record(run: Run) -> None:
         if run.status == "done":
             raise
         log.warning("%s cannot be written: %s", run.path / RUN_JSON, error.strerror)
-
-
-def _lesson(
-    settings: DictConfig, trainer: L.Trainer, dataset: Dataset, model: Model, count: PhotoCount
-) -> tuple[PhotoData | FeatureData, Learner]:
-    recipe = cast(RecipeSettings, OmegaConf.to_object(settings.recipe))
-    cache_dir = Path(settings.paths.cache_dir)
-    if (recipe.frozen or recipe.fit_head_first) and model.backbone.weights == "random":
-        raise UsageError(
-            f"this recipe rests on a pretrained backbone, and {model.backbone.name} has "
-            "random weights.",
-            fix="experiment=scratch, or model=efficientnet_lite0",
-        )
-    augment = augmentations(settings.data.augment)
-    sides = None
-    if settings.data.progressive is not None:
-        growth = cast(ProgressiveSettings, OmegaConf.to_object(settings.data.progressive))
-        sides = Sides(growth, model.preprocess.size)
-        sides.refuse(model.network, augment, frozen=recipe.frozen)
-    features = FeatureData(dataset, model.preprocess)
-    if recipe.frozen or recipe.fit_head_first:
-        counting = Counting(count, "photos through the backbone")
-        features.extract(
-            model.network,
-            cache_dir=cache_dir,
-            on_found=counting.found,
-            on_photo=counting.photo,
-        )
-    if recipe.fit_head_first:
-        loss = fit_head(model.network.head, *features.tensors("train"), l2=recipe.head_l2)
-        log.warning("head fitted on frozen features: train loss %.3f", loss)
-    data: PhotoData | FeatureData = features
-    if not recipe.frozen:
-        data = PhotoData(
-            dataset,
-            model.preprocess,
-            batch_size=settings.data.batch_size,
-            num_workers=settings.data.num_workers,
-            augment=augment,
-            mix=made(settings.data.mix, "data.mix"),
-            seed=settings.seed,
-            room=settings.data.room,
-            sides=sides,
-        )
-    truth = data.training.truth
-    learner = Learner(
-        model.network,
-        recipe,
-        optimizer=made(settings.optimizer, "optimizer"),
-        schedule=made(settings.schedule, "schedule"),
-        total_steps=total_steps(trainer, data.steps_per_epoch(trainer.world_size)),
-        label_weights=balanced_weights(truth, dataset.labels) if recipe.class_weights else None,
-        seed=settings.seed,
-    )
-    learner.configure_optimizers()  # refuses now what Lightning would find out in the made folder
-    return data, learner
 
 
 def _make_folder(out: Path) -> None:
