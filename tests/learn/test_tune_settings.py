@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 
 from kennel.errors import UsageError
 from kennel.learn.configure import with_settings
-from kennel.learn.tuning.settings import check_study, lesson_of, space_of
+from kennel.learn.tuning.settings import check_study, space_of, train_settings_of
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +31,7 @@ def test_the_shipped_space_covers_shape_learning_and_augmentation() -> None:
         *("optimizer.lr", "optimizer.weight_decay", "data.augment.2.magnitude"),
     }
     assert settings.model._target_.endswith("MambaOut")
-    assert "tune" not in lesson_of(settings)
+    assert "tune" not in train_settings_of(settings)
 
 
 def test_one_end_of_a_range_can_be_named_on_the_command_line() -> None:

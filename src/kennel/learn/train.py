@@ -47,6 +47,7 @@ from kennel.learn.reproduce import refuse_unlike_photos, say_differences
 from kennel.learn.resume import (
     checkpoint_to_resume,
     refuse_occupied,
+    refuse_other_lesson,
     refuse_other_network,
     refuse_other_photos,
     settings_of_numbers,

@@ -117,7 +117,7 @@ def space_of(config: DictConfig) -> Space:
     return read_space({} if node is None else OmegaConf.to_container(node, resolve=True))
 
 
-def lesson_of(settings: DictConfig) -> DictConfig:
+def train_settings_of(settings: DictConfig) -> DictConfig:
     """Those of the settings that a run of `kennel train` has, in a copy."""
     lesson = OmegaConf.masked_copy(settings, [str(key) for key in settings if key not in OWN])
     assert isinstance(lesson, DictConfig)

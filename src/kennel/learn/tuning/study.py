@@ -28,7 +28,7 @@ from kennel.learn.tuning.hparams import write_experiment
 from kennel.learn.tuning.page import write_page
 from kennel.learn.tuning.prepare import fitted, judged_by, made_for, try_out
 from kennel.learn.tuning.processes import CHILD, supervise
-from kennel.learn.tuning.settings import lesson_of, space_of
+from kennel.learn.tuning.settings import space_of, train_settings_of
 from kennel.learn.tuning.trial import parts_of, with_values
 from kennel.learn.tuning.work import HPARAMS, Plan, suggest_anew, work
 
@@ -94,7 +94,7 @@ def _tune(
     began_s, child = time.monotonic(), int(os.environ.get(CHILD, "0"))
     options = settings.tune
     folder = Path(options.folder) / options.name
-    lesson, space = judged_by(lesson_of(settings), options.monitor), space_of(settings)
+    lesson, space = judged_by(train_settings_of(settings), options.monitor), space_of(settings)
     trainer_of(with_values(lesson, {}))  # refuses a device that is not there
     parts = parts_of(options, seed=settings.seed)
     with _alone_in(folder):
