@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 # Test processes with as many threads each as there are cores wait for each other most of the time.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-WITHOUT_TORCH = ("conftest.py", "test_canvas.py", "test_settings.py")
+WITHOUT_TORCH = ("conftest.py", "test_canvas.py", "test_settings.py", "test_space.py")
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
