@@ -19,6 +19,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+import optuna
+
+from kennel.learn.tuning.storage import WORKER
 from kennel.machine import hardware, versions
 
 WORDS = (
@@ -36,8 +39,9 @@ def main() -> None:
     parser.add_argument("--csv", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--trials", type=int, default=20)
+    parser.add_argument("--pruners", nargs="+", default=["hyperband", "none"])
     args = parser.parse_args()
-    for name in ("hyperband", "none"):
+    for name in args.pruners:
         found, wall_s, cpu_s, killed = _study(name, args)
         print(
             f"{name}: {found['done']} done, {found['pruned']} pruned, {found['lost']} lost of "
@@ -61,12 +65,20 @@ def _study(name: str, args: argparse.Namespace) -> tuple[dict[str, Any], float, 
     while process.poll() is None:
         time.sleep(0.1)
         if not killed and name != "none" and _finished(folder) >= KILLED_AFTER:
-            workers = sorted((folder / "workers").iterdir())
-            os.kill(int(workers[0].name.split("-")[-2]), signal.SIGKILL)
-            killed = 1
+            killed = _kill_one_at_work(name, args.work)
     assert process.stdout is not None
     said: dict[str, Any] = json.loads(process.stdout.read())
     return said, time.perf_counter() - began_s, _cpu_s() - before, killed
+
+
+def _kill_one_at_work(name: str, work: Path) -> int:
+    """Kills a process that is in the middle of a trial; 0 where none is just now."""
+    study = optuna.load_study(study_name=name, storage=f"sqlite:///{work / f'{name}.db'}")
+    for trial in study.get_trials(states=(optuna.trial.TrialState.RUNNING,)):
+        if trial.intermediate_values and WORKER in trial.user_attrs:
+            os.kill(int(trial.user_attrs[WORKER].split("-")[-2]), signal.SIGKILL)
+            return 1
+    return 0
 
 
 def _finished(folder: Path) -> int:

@@ -21,6 +21,7 @@ from kennel.page import DARK, LIGHT
 from kennel.writing import replacing
 
 WIDTH, HEIGHT, DPI = 9.0, 3.6, 200  # inches; PNG at twice the 100 of a page
+CROWDED = 7  # axes side by side
 Palette = Mapping[str, str]
 
 
@@ -193,10 +194,12 @@ def _parallel(
     for rank, row in enumerate(order):
         heights = [scale.at(row.values.get(scale.path)) for scale in scales[:-1]]
         heights.append(scales[-1].at(row.figure))
+        # Past an axis whose condition did not hold: the line goes on to the next.
+        there = [at for at, height in enumerate(heights) if math.isfinite(height)]
         top, upper = rank == len(order) - 1, rank >= len(order) // 2
         axes.plot(
-            range(len(scales)),
-            heights,
+            there,
+            [heights[at] for at in there],
             color=ink["accent"] if top else ink["ink"] if upper else ink["quiet"],
             alpha=1.0 if top else 0.55 if upper else 0.3,
             linewidth=2.5 if top else 1.0,
@@ -207,9 +210,9 @@ def _parallel(
         for height, text in scale.marks:
             axes.annotate(
                 text, (at, height), (4, 0), "data", "offset points",
-                fontsize=7.5, color=ink["quiet"], va="center",
+                fontsize=7.5 if len(scales) <= CROWDED else 6.5, color=ink["quiet"], va="center",
             )  # fmt: skip
-    axes.set_xticks(range(len(scales)), [scale.path.replace(".", ".\n") for scale in scales])
+    axes.set_xticks(range(len(scales)), [_broken(scale.path) for scale in scales])
     axes.tick_params(axis="x", labelsize=8, length=0, labelcolor=ink["ink"])
     axes.set_yticks([])
     axes.spines[["left", "bottom"]].set_visible(False)
@@ -243,13 +246,18 @@ class _Scale:
 
     def at(self, value: Any) -> float:
         if value is None and self.places is None:
-            return math.nan  # its condition did not hold: the line has a gap
+            return math.nan  # its condition did not hold
         if self.places is not None:
             return self.places.get(_short(value), math.nan)
         low, high, here = self.low, self.high, float(value)
         if self.log:
             low, high, here = math.log(low), math.log(high), math.log(here)
         return 0.5 if high <= low else (here - low) / (high - low)
+
+
+def _broken(path: str) -> str:
+    """A path on several short lines, so that neighbours do not touch."""
+    return path.replace(".", ".\n").replace("_", "_\n")
 
 
 def _short(choice: Any) -> str:
