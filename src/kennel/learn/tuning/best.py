@@ -12,7 +12,6 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from optuna.trial import FrozenTrial, TrialState
 
-from kennel.dataset import read_dataset
 from kennel.learn.settings import check_settings
 from kennel.learn.tuning.trial import with_values
 from kennel.machine import utc_now
@@ -49,7 +48,7 @@ def write_best(plan: Plan, best: FrozenTrial, values: Mapping[str, Any]) -> Path
         other = path.with_name(f"{path.stem}-{plan.tune.name}{path.suffix}")
         log.warning("%s is not of kennel tune and stays; the best is in %s", path, other)
         path = other
-    changes = plan.parts[-1].changes if plan.parts[0].name.startswith("rung") else {}
+    changes = plan.parts[-1].changes if plan.climbs else {}
     lesson = with_values(plan.lesson, {**values, **changes})
     path.parent.mkdir(parents=True, exist_ok=True)
     document = OmegaConf.to_yaml(OmegaConf.create(_experiment(lesson)))
@@ -61,20 +60,13 @@ def write_best(plan: Plan, best: FrozenTrial, values: Mapping[str, Any]) -> Path
 def _header(plan: Plan, best: FrozenTrial) -> str:
     states = [trial.state for trial in plan.study.get_trials(deepcopy=False)]
     done, pruned = states.count(TrialState.COMPLETE), states.count(TrialState.PRUNED)
-    csvs = list(plan.tune.folds) or [plan.lesson.data.csv]
-    n = sum(len(read_dataset(Path(csv)).split("validation")) for csv in csvs)
-    over = f", mean over {len(plan.parts)} runs" if best_is_mean(plan) else ""
+    over = f", mean over {len(plan.parts)} runs" if len(plan.parts) > 1 and not plan.climbs else ""
     return (
         f"{MARK}: study {plan.tune.name}, trial {best.number} of {done} done and {pruned} pruned, "
         f"{utc_now()[:10]}.\n"
-        f"# {plan.tune.monitor} {best.value!r}{over}, n {n}. Chosen among the trials: expect less "
-        "on other photos.\n"
+        f"# {plan.tune.monitor} {best.value!r}{over}, n {plan.validation_photos}. "
+        "Chosen among the trials: expect less on other photos.\n"
     )
-
-
-def best_is_mean(plan: Plan) -> bool:
-    """Whether a trial's figure is that of several runs."""
-    return len(plan.parts) > 1 and not plan.parts[0].name.startswith("rung")
 
 
 def _experiment(lesson: DictConfig) -> dict[str, Any]:

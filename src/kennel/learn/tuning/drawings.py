@@ -17,7 +17,7 @@ import numpy as np
 
 from kennel.errors import need
 from kennel.learn.tuning.space import Parameter, Space
-from kennel.page import DARK, LIGHT
+from kennel.page import LIGHT
 from kennel.writing import replacing
 
 WIDTH, HEIGHT, DPI = 9.0, 3.6, 200  # inches; PNG at twice the 100 of a page
@@ -124,11 +124,6 @@ def write_png(drawing: Drawing, folder: Path) -> Path:
     with replacing(path, "wb") as file:
         figure.savefig(file, format="png", dpi=DPI, metadata={"Software": None})
     return path
-
-
-def palettes() -> tuple[Palette, Palette]:
-    """Colours on light and on dark paper."""
-    return LIGHT, DARK
 
 
 def _figure(drawing: Drawing, colours: Palette, *, titled: bool) -> Any:

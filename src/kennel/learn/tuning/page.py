@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from kennel import page
 from kennel.learn.tuning import storage
-from kennel.learn.tuning.drawings import Row, as_svg, drawings, palettes, write_png
+from kennel.learn.tuning.drawings import Row, as_svg, drawings, write_png
 from kennel.machine import utc_now
 from kennel.run import RUN_JSON
 from kennel.writing import replacing
@@ -53,7 +53,7 @@ def write_page(plan: Plan) -> Path:
         step=STEPS.get(plan.parts[0].name.partition("-")[0], "epoch"),
     ):
         write_png(each, plan.folder)
-        light, dark = (_uri(as_svg(each, colours)) for colours in palettes())
+        light, dark = (_uri(as_svg(each, colours)) for colours in (page.LIGHT, page.DARK))
         pictures.append(
             {"title": each.title, "caption": each.caption, "light": light, "dark": dark}
         )
@@ -77,7 +77,7 @@ def write_page(plan: Plan) -> Path:
             "rows": [(row, _words(row.values)) for row in ranked[:MOST_ROWS]],
             "left": max(len(ranked) - MOST_ROWS, 0),
             "settings": [(each.path, _range(each)) for each in plan.space.parameters],
-            "n": _validation_photos(plan),
+            "n": plan.validation_photos,
             "created": utc_now(),
             "machine": _machine(plan, best.number),
             "runs": len(plan.parts),
@@ -111,13 +111,6 @@ def _importances(study: optuna.Study) -> dict[str, float]:
     except (ValueError, RuntimeError):  # no parameter that all have, or figures all alike
         return {}
     return {name: float(share) for name, share in found.items()}
-
-
-def _validation_photos(plan: Plan) -> int:
-    from kennel.dataset import read_dataset
-
-    csvs = list(plan.tune.folds) or [plan.lesson.data.csv]
-    return sum(len(read_dataset(Path(csv)).split("validation")) for csv in csvs)
 
 
 def _machine(plan: Plan, number: int) -> str:

@@ -49,8 +49,9 @@ def supervise(plan: Plan, words: Sequence[str], say: Callable[[str], None]) -> N
                 elif child.returncode:
                     failed += 1
             with storage.failing_in_words(plan.url):
+                wanted = storage.is_wanted(plan.study, n_trials=plan.tune.n_trials)
                 short = plan.tune.workers - failed - len(children)
-                if killed <= plan.tune.retries * plan.tune.workers and short > 0 and _idle(plan):
+                if killed <= plan.tune.retries * plan.tune.workers and short > 0 and wanted:
                     start()
     except BaseException:
         for child in children:
@@ -69,8 +70,3 @@ def supervise(plan: Plan, words: Sequence[str], say: Callable[[str], None]) -> N
                 f"{failed + killed} processes of the study failed before it was over.",
                 fix="what they said stands above; go on with tune.resume=true",
             )
-
-
-def _idle(plan: Plan) -> bool:
-    """Whether there is work for one process more."""
-    return storage.is_wanted(plan.study, n_trials=plan.tune.n_trials)

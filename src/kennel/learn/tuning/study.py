@@ -203,7 +203,7 @@ def _outcome(plan: Plan, began_s: float) -> Outcome:
         if who_holds(left) is not Hold.HELD:
             shutil.rmtree(left, ignore_errors=True)
     experiment = write_best(plan, best, values)
-    last = plan.parts[-1] if plan.parts[0].name.startswith("rung") else plan.parts[0]
+    last = plan.parts[-1] if plan.climbs else plan.parts[0]
     reasons = [trial.user_attrs.get(storage.WHY) for trial in trials]
     assert best.value is not None
     return Outcome(

@@ -18,6 +18,7 @@ from omegaconf import DictConfig
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
+from kennel.dataset import read_dataset
 from kennel.errors import KennelError, RunError
 from kennel.hold import holding
 from kennel.learn.opening import PhotoCount
@@ -52,6 +53,17 @@ class Plan:
     @property
     def workers(self) -> Path:
         return self.folder / WORKERS
+
+    @property
+    def climbs(self) -> bool:
+        """Whether the runs of a trial are rungs, of which the last one counts."""
+        return self.parts[0].name.startswith("rung")
+
+    @property
+    def validation_photos(self) -> int:
+        """How many photos judge a trial, in all its folds."""
+        csvs = list(self.tune.folds) or [self.lesson.data.csv]
+        return sum(len(read_dataset(Path(csv)).split("validation")) for csv in csvs)
 
     def trial_folder(self, number: int) -> Path:
         return self.folder / TRIALS / f"{number:04}"
