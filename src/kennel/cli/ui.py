@@ -11,7 +11,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from kennel.errors import Stopped, need
+from kennel.errors import Stopped
 
 EXAMPLE = "kennel ui bundles/<id> --examples photos"
 HERE = ("127.0.0.1", "::1", "localhost")
@@ -58,7 +58,6 @@ def run(args: argparse.Namespace) -> int:
         bundle = require_signature(args.bundle, public_key=args.require_signature)
     examples = () if args.examples is None else tuple(examples_in(args.examples))
     signal.signal(signal.SIGTERM, _stop)
-    need("gradio", extra="ui")
     with served(bundle, host=args.host, port=args.port, examples=examples) as url:
         if args.json:
             print(json.dumps({"url": url, "bundle": bundle.bundle_id}), flush=True)

@@ -47,7 +47,10 @@ def build(bundle: Bundle, *, examples: Sequence[Path] = ()) -> gr.Blocks:
     ask = Answers(bundle)
     about = card(bundle)
     labels = [(in_words(label), label) for label in bundle.labels]
-    with gr.Blocks(title="Kennel", analytics_enabled=False, delete_cache=(SWEEP_S, KEPT_S)) as app:
+    app: gr.Blocks = gr.Blocks(
+        title="Kennel", analytics_enabled=False, delete_cache=(SWEEP_S, KEPT_S)
+    )
+    with app:
         gr.HTML(words.head(bundle), js_on_load=None)
         with gr.Tabs():
             with gr.Tab("Photo"):

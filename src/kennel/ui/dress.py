@@ -88,7 +88,8 @@ def _hue(colour: str, name: str) -> colors.Color:
 
 
 _CSS = """
-.gradio-container { max-width: 1100px !important; margin: 0 auto !important; font-variant-numeric: tabular-nums; }
+.gradio-container { max-width: 1100px !important; margin: 0 auto !important;
+  font-variant-numeric: tabular-nums; }
 .k-head h1 { font-size: 28px; line-height: 1.2; margin: 8px 0; color: var(--k-ink); }
 .k-head p, .k-answer p { max-width: 70ch; margin: 8px 0; line-height: 1.5; }
 .k-quiet, .k-notes { color: var(--k-quiet); font-size: 14px; }

@@ -45,44 +45,37 @@ class Guard:
             return
         uploads = scope["path"].rstrip("/").endswith("/upload")
         most = MOST_UPLOAD_BYTES if uploads else MOST_QUESTION_BYTES
-        began = False
-
-        async def guarded(message: Message) -> None:
-            nonlocal began
-            if message["type"] == "http.response.start":
-                began = True
-                names = {name for name, _ in HEADERS}
-                kept = [pair for pair in message.get("headers", ()) if pair[0].lower() not in names]
-                message["headers"] = [*kept, *HEADERS]
-            await send(message)
-
-        came = 0
+        claimed = dict(scope["headers"]).get(b"content-length", b"0")
+        came = int(claimed) if claimed.isdigit() else 0
+        if came > most:
+            await _refuse(send, most)
+            return
+        came, refused = 0, False
 
         async def counted() -> Message:
             nonlocal came
-            message = await receive()
+            message = {"type": "http.disconnect"} if came > most else await receive()
             came += len(message.get("body", b""))
-            if came > most:
-                raise _TooMuchError
-            return message
+            return {"type": "http.disconnect"} if came > most else message
 
-        claimed = dict(scope["headers"]).get(b"content-length", b"0")
-        if claimed.isdigit() and int(claimed) > most:
-            await _refuse(guarded, most)
-            return
-        try:
-            await self._app(scope, counted, guarded)
-        except _TooMuchError:
-            if not began:
-                await _refuse(guarded, most)
+        async def guarded(message: Message) -> None:
+            nonlocal refused
+            if refused:
+                return
+            if message["type"] == "http.response.start" and came > most:
+                refused = True  # whatever the app makes of a request that broke off
+                await _refuse(send, most)
+                return
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", ()), *HEADERS]
+            await send(message)
 
-
-class _TooMuchError(Exception):
-    """More bytes came than are read."""
+        await self._app(scope, counted, guarded)
 
 
 async def _refuse(send: Send, most: int) -> None:
     said = f"At most {most >> 20} MiB are taken at once; send fewer or smaller files.".encode()
-    headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"connection", b"close")]
+    plain = (b"content-type", b"text/plain; charset=utf-8")
+    headers = [plain, (b"connection", b"close"), *HEADERS]
     await send({"type": "http.response.start", "status": 413, "headers": headers})
     await send({"type": "http.response.body", "body": said})

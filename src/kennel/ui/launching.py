@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from kennel.bundle import Bundle
-from kennel.errors import KennelError, UsageError
+from kennel.errors import KennelError, UsageError, need
 from kennel.ui.answers import MOST_PHOTO_BYTES
 from kennel.ui.examples import drawn_examples
 
@@ -57,8 +57,10 @@ def served(
     Raises:
         BundleError: the bundle cannot be used.
         KennelError: the address cannot be listened on.
+        MissingExtraError: Gradio is not installed.
     """
     port = _free(host, port)
+    need("gradio", extra="ui")
     with tempfile.TemporaryDirectory(prefix="kennel-ui-", ignore_cleanup_errors=True) as folder:
         os.environ["GRADIO_TEMP_DIR"] = str(Path(folder) / "uploads")
         (Path(folder) / "uploads").mkdir()
@@ -81,8 +83,9 @@ def served(
             yield f"http://{_in_address(host)}:{port}"
         finally:
             if app.is_running:
-                app.server.force_exit = True  # or it waits for pages that are still open
-                app.close(verbose=False)
+                # Not app.close(): it waits five seconds for pages that are still open.
+                app.server.should_exit = app.server.force_exit = True
+                app.server.thread.join(timeout=1)
 
 
 def _free(host: str, port: int) -> int:
