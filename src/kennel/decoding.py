@@ -7,7 +7,7 @@ The first bytes decide what a file is, never its name. What each kind of picture
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import ExitStack
 from pathlib import Path
 from typing import IO
@@ -37,7 +37,7 @@ _FORMATS: dict[str, Callable[[IO[bytes]], ImageFile.ImageFile]] = {
     "BMP": Bmp.BmpImageFile,
     "TIFF": Tiff.TiffImageFile,
 }
-_FORMAT_NAMES = "JPEG, PNG, WebP, GIF, BMP or TIFF"
+FORMATS = tuple(_FORMATS)
 
 
 class NotAPhotoError(PhotoError):
@@ -54,6 +54,7 @@ def open_photo(
     at_least: int | None = None,
     fill: tuple[int, int, int] = (128, 128, 128),
     max_pixels: int = MAX_PIXELS,
+    formats: Collection[str] = FORMATS,
 ) -> Image.Image:
     """Opens a photo as it is meant to be seen: upright, RGB, decoded.
 
@@ -63,6 +64,7 @@ def open_photo(
             or 1/8 of its size, which is faster. None: full size.
         fill: colour behind transparency, 0..255.
         max_pixels: width times height beyond which the photo is refused before it is decoded.
+        formats: of FORMATS, those that are read.
     Raises:
         NotAPhotoError: no picture of a kind that is read.
         PhotoTooLargeError: too many pixels.
@@ -71,7 +73,7 @@ def open_photo(
     name = "the photo" if isinstance(source, bytes) else str(source)
     with ExitStack() as stack:
         file = stack.enter_context(_open(source, name))
-        opener = _recognise(file, name)
+        opener = _recognise(file, name, formats)
         try:
             image = stack.enter_context(opener(file))
             _check_size(image.size, max_pixels, name)
@@ -103,7 +105,9 @@ def _open(source: Path | bytes, name: str) -> IO[bytes]:
         ) from error
 
 
-def _recognise(file: IO[bytes], name: str) -> Callable[[IO[bytes]], ImageFile.ImageFile]:
+def _recognise(
+    file: IO[bytes], name: str, formats: Collection[str]
+) -> Callable[[IO[bytes]], ImageFile.ImageFile]:
     try:
         prefix = file.read(16)
         file.seek(0)
@@ -113,10 +117,11 @@ def _recognise(file: IO[bytes], name: str) -> Callable[[IO[bytes]], ImageFile.Im
         raise PhotoError(f"{name} is empty.", fix="copy the photo again, or leave it out")
     for kind, opener in _FORMATS.items():
         accepts = Image.OPEN[kind][1]
-        if accepts is None or accepts(prefix) is True:
+        if kind in formats and (accepts is None or accepts(prefix) is True):
             return opener
+    *names, last = (kind for kind in FORMATS if kind in formats)
     raise NotAPhotoError(
-        f"{name} is not a photo: its first bytes are not those of {_FORMAT_NAMES}.",
+        f"{name} is not a photo: its first bytes are not those of {', '.join(names)} or {last}.",
         fix="save it as JPEG or PNG, or leave it out",
     )
 
