@@ -22,7 +22,7 @@ from kennel.images import fit, normalise, open_photo, working_short_side
 from kennel.infer import Answer, OnnxClassifier
 from kennel.serve.sniff import check_scans
 
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF")  # what browsers and cameras send
+FORMATS = ("JPEG", "PNG", "WebP", "GIF", "HEIC")  # what browsers and cameras send
 
 
 @dataclass(frozen=True)
