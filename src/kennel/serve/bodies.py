@@ -110,11 +110,13 @@ def photo_in(body: bytes, content_type: str) -> bytes:
 
 
 def _part(body: bytes, content_type: str) -> bytes:
+    # Here, since who sends plain bytes does not need it, the first to come least of all.
+
     _, options = multipart.parse_options_header(content_type)
     boundary = options.get(b"boundary")
     if not boundary or len(boundary) > 200:
         raise ProblemError(400, "The form names no boundary.", fix=SEND_A_PHOTO)
-    form = _Form()
+    form = _Form(multipart.parse_options_header)
     try:
         parser = multipart.MultipartParser(
             boundary,
@@ -148,7 +150,8 @@ def _part(body: bytes, content_type: str) -> bytes:
 class _Form:
     """Parts as the parser meets them: of those not named `image` only the name is kept."""
 
-    def __init__(self) -> None:
+    def __init__(self, parse: Callable[[bytes], tuple[bytes, dict[bytes, bytes]]]) -> None:
+        self._parse = parse
         self.names: list[str] = []
         self.found: list[list[bytes]] = []
         self.ended = False
@@ -186,7 +189,7 @@ class _Form:
 
     def _header_end(self) -> None:
         if self._header.lower() == b"content-disposition":
-            _, options = multipart.parse_options_header(self._value)
+            _, options = self._parse(self._value)
             name = options.get(b"name", b"").decode("utf-8", "replace")
             self.names.append(name)
             if name == FIELD:

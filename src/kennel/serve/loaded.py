@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from kennel.bundle import Bundle, read_bundle
 from kennel.errors import BundleError
-from kennel.evaluate import Outputs
 from kennel.images import fit, normalise, open_photo, working_short_side
 from kennel.infer import Answer, OnnxClassifier
+from kennel.outputs import Outputs
 from kennel.serve.sniff import check_scans
 
 FORMATS = ("JPEG", "PNG", "WebP", "GIF", "HEIC")  # what browsers and cameras send

@@ -14,9 +14,9 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from kennel.evaluate import Outputs
 from kennel.infer import temperature
 from kennel.metrics import softmax
+from kennel.outputs import Outputs
 from kennel.serve.loaded import Loaded
 from kennel.serve.problems import ProblemError
 
