@@ -35,8 +35,8 @@ from kennel.machine import hardware, versions
 from kennel.metrics import softmax
 from kennel.run import Run, read_run
 
-# N photo files -> probabilities Float64[N, K] in the order of the bundle's labels; a row is nan where
-# the door does not take the photo's format.
+# N photo files -> probabilities Float64[N, K] in the order of the bundle's labels; nan in a row
+# whose photo is of a format that the door does not take.
 Door = Callable[[Bundle, Sequence[Path]], np.ndarray]
 
 
