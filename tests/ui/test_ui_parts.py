@@ -14,8 +14,9 @@ from PIL import Image
 
 from kennel.bundle import Bundle, Conformal, Preprocess, SplitFigures, write_bundle
 from kennel.errors import PhotoError, UsageError
-from kennel.evaluate import Outputs, classify_files
+from kennel.evaluate import classify_files
 from kennel.infer import Answer, OnnxClassifier
+from kennel.outputs import Outputs
 from kennel.ui import words
 from kennel.ui.answers import MOST_PHOTO_BYTES, Answers, Said, document
 from kennel.ui.card import MOST_BYTES, card, harmless

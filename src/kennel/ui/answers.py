@@ -13,9 +13,9 @@ import numpy.typing as npt
 
 from kennel.bundle import Bundle
 from kennel.errors import PhotoError
-from kennel.evaluate import Outputs
 from kennel.images import fit, open_photo, read_photo, working_short_side
 from kennel.infer import Answer, OnnxClassifier
+from kennel.outputs import Outputs
 
 MOST_PHOTO_BYTES = 64 << 20
 

@@ -18,9 +18,9 @@ import numpy.typing as npt
 from PIL import Image
 
 from kennel.bundle import Preprocess
-from kennel.evaluate import Classifier
 from kennel.images import normalise
 from kennel.look import OKABE_ITO, rgb
+from kennel.outputs import Classifier
 
 GREY = 128  # of what hides
 PIXELS_A_BATCH = 1 << 20  # 20 inputs of 224 x 224: larger batches are no faster on a processor
