@@ -12,14 +12,14 @@ from kennel.look import in_words
 MOST_BYTES = 256 << 10
 _FRONT_MATTER = re.compile(r"\A---\n.*?\n---\n", re.DOTALL)
 # By character references, which Markdown takes for text wherever they stand: no tag, no picture
-# (each would be asked for by the browser, from whom it pleases) and no link but to read.
+# (each would be asked for by the browser, from whom it pleases), no link but a bare address.
 _HARMLESS = {"<": "&lt;", "!": "&#33;", "[": "&#91;", "]": "&#93;", "$": "&#36;"}
 _MARKS = re.compile(r"\\?([<!\[\]$])")  # with the backslash that a careful card puts before one
 _PICTURE = re.compile(r"!\[([^\]\n]*)\]\([^)\n]*\)")
 
 
 def card(bundle: Bundle) -> str:
-    """The card as Markdown that shows text, tables and headings only.
+    """The card as Markdown that shows text, tables, headings and bare addresses only.
 
     A bundle without one says of itself what stands in bundle.json.
 
@@ -35,7 +35,7 @@ def card(bundle: Bundle) -> str:
 
 
 def harmless(markdown: str) -> str:
-    """Markdown without tags, pictures, links and formulas; their words stay."""
+    """Markdown without tags, pictures, formulas, and links under other words; their words stay."""
     text = _PICTURE.sub(r"(picture: \1)", markdown)
     return _MARKS.sub(lambda found: _HARMLESS[found[1]], text)
 
