@@ -1,0 +1,1 @@
+"""The counter: a bundle behind HTTP, and its page."""
