@@ -56,9 +56,10 @@ def started(folder: Path) -> Iterator[Browser]:
     """A browser while the block runs, its profile in `folder`, which must exist."""
     read_in, write_in = os.pipe()  # the browser reads commands from descriptor 3
     read_out, write_out = os.pipe()  # and writes to 4
+    # bash, as other shells know no descriptors above 9.
     wiring = f'exec "$@" 3<&{read_in} 4>&{write_out}'
     process = subprocess.Popen(
-        ["sh", "-c", wiring, "sh", CHROMIUM, *FLAGS, f"--user-data-dir={folder}", "about:blank"],
+        ["bash", "-c", wiring, "bash", CHROMIUM, *FLAGS, f"--user-data-dir={folder}", "about:blank"],
         pass_fds=(read_in, write_out),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -194,6 +195,17 @@ class Page:
         elif event == "Page.fileChooserOpened":
             self._chooser = said["backendNodeId"]
 
+    def anew(self) -> None:
+        """Forgets what was seen and what was set, so that another test has the page as new: that
+        takes a tenth of the time of another page.
+        """
+        self.call("Fetch.disable")
+        self.call("Page.navigate", url="about:blank")
+        self.wait("location.href === 'about:blank'")
+        self.prefer()
+        for each in (self.requests, self.errors, self.replies, self.paused):
+            each.clear()
+
     def go(self, url: str) -> None:
         """Opens an address, and waits until it is loaded."""
         self.call("Page.navigate", url=url)
@@ -217,22 +229,20 @@ class Page:
             raise RuntimeError(details.get("exception", {}).get("description", details["text"]))
         return said["result"].get("value")
 
-    def wait(self, expression: str, *, timeout_s: float = PATIENCE_S) -> Any:
-        """The value of an expression as soon as it is true, looked at each 20 ms.
+    def wait(self, expression: str, *, timeout_s: float = PATIENCE_S) -> None:
+        """Until an expression is true, looked at each 20 ms.
 
         Raises:
             AssertionError: it never is.
         """
         until = time.monotonic() + timeout_s
+        why = ""
         while True:
             try:
-                value = self.js(expression)
+                if self.js(f"Boolean({expression})"):
+                    return
             except RuntimeError as error:  # between two documents
-                value, why = None, f": {error}"
-            else:
-                why = ""
-            if value:
-                return value
+                why = f": {error}"
             if time.monotonic() > until:
                 raise AssertionError(f"never true: {expression}{why}; errors: {self.errors}")
             time.sleep(0.02)
