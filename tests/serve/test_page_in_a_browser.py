@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +18,6 @@ import pytest
 from browser import CHROMIUM, SHIFT, Browser, Page, Reply, started
 from bundles import tiny_bundle
 from PIL import Image
-from standin import standing_in
 
 from kennel.bundle import Bundle, SplitFigures
 from kennel.look import in_words
@@ -47,6 +51,25 @@ BUSY = {
 }
 
 
+@contextmanager
+def served(bundle: Bundle, **environment: str) -> Iterator[str]:
+    """The address of `kennel serve BUNDLE` while the block runs."""
+    words = [sys.executable, "-m", "kennel", "serve", str(bundle.path), "--port", "0", "--json"]
+    process = subprocess.Popen(
+        [*words, "--workers", "1"],
+        env={**os.environ, "KENNEL_SERVE_LOG": "none", **environment},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    try:
+        yield json.loads(process.stdout.readline())["url"] + "/"
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+        process.stdout.close()
+
+
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     with started(tmp_path_factory.mktemp("browser")) as found:
@@ -60,7 +83,14 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 @pytest.fixture(scope="module")
 def url(bundle: Bundle) -> Iterator[str]:
-    with standing_in(bundle) as address:
+    with served(bundle) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def locked(bundle: Bundle) -> Iterator[str]:
+    """The same, for who has the key "open-sesame"."""
+    with served(bundle, KENNEL_SERVE_KEYS=hashlib.sha256(b"open-sesame").hexdigest()) as address:
         yield address
 
 
@@ -225,7 +255,7 @@ def test_a_phone_can_take_a_photo_and_a_desk_is_not_asked_to(browser: Browser, u
         assert page.js("document.querySelector('#take').offsetWidth") == 0
     with browser.page(**PHONE) as page:
         page.go(url)
-        assert page.js("document.querySelector('#camera').capture") == "environment"
+        assert page.js("document.querySelector('#camera').getAttribute('capture')") == "environment"
         with page.file_dialog(photos / "red" / "0.png"):
             page.click("#take")
         seen(page, 1)
@@ -387,7 +417,7 @@ def test_labels_are_read_as_everywhere_in_kennel(page: Page, label: str) -> None
 
 
 def test_hostile_labels_are_words_and_nothing_else(browser: Browser, photos: Path, tmp_path: Path) -> None:
-    with standing_in(tiny_bundle(tmp_path / "b", labels=HOSTILE)) as url, browser.page() as page:
+    with served(tiny_bundle(tmp_path / "b", labels=HOSTILE)) as url, browser.page() as page:
         page.go(url)
         page.wait("document.querySelector('#summary').textContent")
         page.choose("#file", *(photos / colour / "0.png" for colour in ("blue", "green", "red")))
@@ -468,7 +498,7 @@ def test_the_bundle_and_its_figures_are_one_click_away_with_interval_and_n(
 
 def test_a_bundle_that_cannot_refuse_says_so(browser: Browser, tmp_path: Path) -> None:
     plain = tiny_bundle(tmp_path / "b", rejection=None, calibration=None)
-    with standing_in(plain) as url, browser.page() as page:
+    with served(plain) as url, browser.page() as page:
         page.go(url)
         page.click("#open-about")
         page.wait("document.querySelector('#about .facts')")
@@ -565,10 +595,10 @@ def test_what_a_cloud_in_between_refuses_is_said_in_words(page: Page, photos: Pa
 
 
 def test_a_key_is_asked_for_and_kept_for_this_tab_alone(
-    browser: Browser, bundle: Bundle, photos: Path
+    browser: Browser, locked: str, photos: Path
 ) -> None:
-    with standing_in(bundle, key="open-sesame") as url, browser.page() as page:
-        page.go(url)
+    with browser.page() as page:
+        page.go(locked)
         page.choose("#file", photos / "red" / "0.png")
         page.wait("document.querySelector('#ask-key').open")
         assert page.js("document.activeElement.id") == "key"
@@ -586,16 +616,18 @@ def test_a_key_is_asked_for_and_kept_for_this_tab_alone(
         assert heading(page) == "red"
         assert page.js("Object.values(sessionStorage)") == ["open-sesame"]
         assert page.js("localStorage.length + document.cookie.length") == 0
-        page.go(url)  # the same tab
+        page.go(locked)  # the same tab
         page.choose("#file", photos / "green" / "0.png")
         seen(page, 1)
         assert heading(page) == "green"
-        assert_kept_to_itself(page, url)
+        assert_kept_to_itself(page, locked)
 
 
-def test_who_has_no_key_is_told_that_one_is_needed(browser: Browser, bundle: Bundle, photos: Path) -> None:
-    with standing_in(bundle, key="open-sesame") as url, browser.page() as page:
-        page.go(url)
+def test_who_has_no_key_is_told_that_one_is_needed(
+    browser: Browser, locked: str, photos: Path
+) -> None:
+    with browser.page() as page:
+        page.go(locked)
         page.choose("#file", photos / "red" / "0.png")
         page.wait("document.querySelector('#ask-key').open")
         page.press("Escape")
