@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kennel import sketch
+from kennel import impression, sketch
 from kennel.errors import KennelError
 from kennel.sketch import Reference, Sketch, scores, values
 
@@ -113,13 +113,13 @@ def test_figures_of_a_photo_take_less_than_a_millisecond() -> None:
 
 
 def test_directions_are_unit_vectors_that_never_change() -> None:
-    vectors = sketch.directions(1280, 0)
-    assert vectors.shape == (sketch.PROJECTIONS, 1280)
+    vectors = impression.directions(1280, 0)
+    assert vectors.shape == (impression.PROJECTIONS, 1280)
     assert np.linalg.norm(vectors, axis=1) == pytest.approx(1.0, abs=1e-6)
     assert np.abs(vectors @ vectors.T - np.eye(len(vectors))).max() < 0.15
     # Golden: references in bundles were laid on these.
     assert "".join("+" if x > 0 else "-" for x in vectors[0, :16]) == "-++-+++++---+--+"
-    assert not np.array_equal(vectors, sketch.directions(1280, 1))
+    assert not np.array_equal(vectors, impression.directions(1280, 1))
 
 
 def test_a_reference_holds_as_many_photos_in_each_bin(known: Reference) -> None:

@@ -88,6 +88,29 @@ def open_photo(
             ) from error
 
 
+def full_size(source: Path | bytes) -> tuple[int, int]:
+    """Width and height of a photo as it is meant to be seen, in pixels; only its header is read.
+
+    `open_photo` may have decoded it at a part of that.
+
+    Raises:
+        PhotoError: as by `open_photo`, as far as the header says.
+    """
+    name = "the photo" if isinstance(source, bytes) else str(source)
+    with ExitStack() as stack:
+        file = stack.enter_context(_open(source, name))
+        opener = _recognise(file, name)
+        try:
+            image = stack.enter_context(opener(file))
+            width, height = image.size
+            return (height, width) if _orientation(image) > 4 else (width, height)
+        except Exception as error:  # as in open_photo
+            raise PhotoError(
+                f"{name} cannot be decoded: {_in_words(error)}.",
+                fix="copy or save the photo again, or leave it out",
+            ) from error
+
+
 def _open(source: Path | bytes, name: str) -> IO[bytes]:
     if isinstance(source, bytes):
         return io.BytesIO(source)

@@ -4,104 +4,63 @@ A bundle carries the `Reference` of its validation photos; who answers photos ke
 those it saw: how many fell between which edges. Sketches of the same reference add up, so several
 processes or machines make one. `kennel.drift` compares the two. NumPy only.
 
-D features, H x W pixels of the model's input.
+B bins.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import zlib
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import cached_property, lru_cache
+from functools import cached_property
 from itertools import pairwise
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from kennel.errors import KennelError
+from kennel.errors import BundleError, KennelError
+from kennel.impression import KNOWN, Look, answered, look, values
 from kennel.typed import build, quoted
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from kennel.bundle import Bundle
+
+__all__ = [
+    "BINS",
+    "KNOWN",
+    "LABELS",
+    "SKETCH_JSON",
+    "Look",
+    "Reference",
+    "Sketch",
+    "answered",
+    "look",
+    "psi",
+    "read_reference",
+    "scores",
+    "spacings",
+    "values",
+]
 
 SKETCH_JSON = "sketch.json"  # of a bundle: its Reference
 BINS = 10  # of a figure: more find no smaller shifts, see docs/decisions/0025-drift.md
 LEAST_IN_A_BIN = 5  # reference photos
-PROJECTIONS = 4  # of the features
-HAIR = 1e-7  # what is added to a figure at most, so that no two photos have the same
 MOST_FIGURES = 64
 MOST_BINS = 256
 MOST_LABELS = 100_000
 MOST_LETTERS = 255  # of a name
+MOST_BYTES = 16 * 2**20  # of sketch.json
 MOST_COUNTED = 2**53  # what JSON of any language can say exactly
 
-KNOWN = "known"  # a yes or no: 1 or 0
 LABELS = "labels"  # which label was answered
 EDGES_OF_KNOWN = (0.5,)
 
 Kind = TypeVar("Kind")
-Vectors = npt.NDArray[np.float32]
-
-
-def values(
-    *,
-    width: int,
-    height: int,
-    pixels: npt.NDArray[np.uint8],
-    features: npt.NDArray[np.float32] | None,
-    probability: float,
-    score: float | None,
-    known: bool,
-    seed: int = 0,
-) -> dict[str, float]:
-    """The figures of one photo: 0.35 ms for 224 x 224 pixels.
-
-    Args:
-        width, height: of the photo as it was sent, upright, in pixels.
-        pixels: UInt8[H, W, 3], what `kennel.images.fit` gave.
-        features: Float32[D]; None where the model gives none.
-        probability: of the label that was answered, calibrated.
-        score: how known it looks, by the bundle's rejection; None where it has none.
-        known: whether the answer says so.
-        seed: of the directions on which features are laid, `Reference.seed`.
-    Returns:
-        by name. To each the same hair is added, at most HAIR, which the photo's own bytes decide:
-        sizes repeat, and equal figures would spoil what `kennel.drift` promises of ranks.
-    """
-    luma = np.asarray(pixels @ np.array([0.299, 0.587, 0.114], np.float32), np.float32)
-    red, green, blue = pixels[..., 0], pixels[..., 1], pixels[..., 2]
-    colour = np.maximum(np.maximum(red, green), blue) - np.minimum(np.minimum(red, green), blue)
-    found = {
-        "megapixels": width * height / 1e6,
-        "aspect": width / height,
-        "brightness": float(luma.mean()) / 255,
-        "contrast": float(luma.std()) / 255,
-        "sharpness": _sharpness(luma) / 255,
-        "saturation": float(colour.mean()) / 255,
-        "confidence": float(probability),
-    }
-    if features is not None:
-        for number, length in enumerate(directions(len(features), seed) @ features, start=1):
-            found[f"feature_{number}"] = float(length)
-    if score is not None:
-        found["score"] = float(score)
-    hair = HAIR * zlib.crc32(np.ascontiguousarray(pixels).data) / 2**32
-    found = {name: value + hair for name, value in found.items()}
-    if score is not None:
-        found[KNOWN] = float(known)
-    return found
-
-
-@lru_cache(maxsize=8)
-def directions(features: int, seed: int) -> Vectors:
-    """Float32[PROJECTIONS, D], rows of length 1 whose signs a hash decides: the same on any
-    machine, in any version of NumPy.
-    """
-    bits = PROJECTIONS * features
-    drawn = hashlib.shake_256(f"kennel sketch {seed}".encode()).digest(-(-bits // 8))
-    signs = np.unpackbits(np.frombuffer(drawn, np.uint8))[:bits].reshape(PROJECTIONS, features)
-    return np.asarray((2.0 * signs - 1.0) / np.sqrt(features), np.float32)
 
 
 @dataclass(frozen=True)
@@ -146,20 +105,20 @@ class Reference:
     def of(
         cls,
         photos: Iterable[Mapping[str, float]],
-        answered: Iterable[str],
+        given: Iterable[str],
         *,
         bundle: str,
         labels: Sequence[str],
         seed: int = 0,
     ) -> Reference:
-        """From what `values` gave of each photo, and the label each was answered with.
+        """From what `answered` gave of each photo, and the label each was answered with.
 
         Raises:
             ValueError: no photos, or figures that are not finite.
         """
-        rows, given = list(photos), list(answered)
-        if not rows or len(rows) != len(given):
-            raise ValueError(f"{len(rows)} photos and {len(given)} answers make no reference")
+        rows, labelled = list(photos), list(given)
+        if not rows or len(rows) != len(labelled):
+            raise ValueError(f"{len(rows)} photos and {len(labelled)} labels make no reference")
         edges, counts = {}, {}
         for name in rows[0]:
             ordered = sorted(row[name] for row in rows)
@@ -169,7 +128,7 @@ class Reference:
             upto = [0, *(bisect_left(ordered, edge) for edge in edges[name]), len(rows)]
             counts[name] = tuple(b - a for a, b in pairwise(upto))
         tally = dict.fromkeys(labels, 0)
-        for label in given:
+        for label in labelled:
             tally[label] += 1
         return cls(bundle, len(rows), edges, counts, tally, seed)
 
@@ -231,7 +190,7 @@ class Sketch:
         """Counts a photo.
 
         Args:
-            photo: what `values` gave.
+            photo: what `answered` gave.
             label: that was answered, known or not.
         Raises:
             KeyError: a figure of the reference is missing, or no such label; nothing was counted.
@@ -286,6 +245,30 @@ class Sketch:
         return cls(reference, read.n, counts, read.labels)
 
 
+def read_reference(bundle: Bundle) -> Reference | None:
+    """What the validation photos of a bundle were like; None where an older kennel exported it.
+
+    Raises:
+        BundleError: the file is not the one exported, or no reference of this bundle.
+    """
+    if SKETCH_JSON not in bundle.files:
+        return None
+    where = bundle.path / SKETCH_JSON
+    if bundle.files[SKETCH_JSON].bytes > MOST_BYTES:
+        raise _no_reference(where, f"it has more than {MOST_BYTES} bytes")
+    try:
+        reference = Reference.from_dict(json.loads(bundle.read(SKETCH_JSON)))
+    except (ValueError, RecursionError) as error:
+        raise _no_reference(where, str(error)) from error
+    except BundleError:
+        raise
+    except KennelError as error:
+        raise _no_reference(where, error.message) from error
+    if reference.bundle != bundle.bundle_id or tuple(reference.labels) != bundle.labels:
+        raise _no_reference(where, "it is of another bundle")
+    return reference
+
+
 def scores(reference: Reference, sketch: Sketch) -> dict[str, float]:
     """The population stability index of each figure, LABELS among them; none before a photo came.
 
@@ -324,14 +307,6 @@ def psi(seen: npt.NDArray[np.integer], expected: npt.NDArray[np.number]) -> npt.
     q = (seen + 0.5) / (seen.sum(axis=-1, keepdims=True) + 0.5 * seen.shape[-1])
     p = np.maximum(expected / expected.sum(axis=-1, keepdims=True), 1e-9)
     return np.asarray(((q - p) * np.log(q / p)).sum(axis=-1), np.float64)
-
-
-def _sharpness(luma: npt.NDArray[np.float32]) -> float:
-    """Standard deviation of how far each pixel is from its four neighbours' mean."""
-    if min(luma.shape) < 3:
-        return 0.0
-    around = luma[:-2, 1:-1] + luma[2:, 1:-1] + luma[1:-1, :-2] + luma[1:-1, 2:]
-    return float((luma[1:-1, 1:-1] - around / 4).std())
 
 
 def _edges(ordered: Sequence[float]) -> tuple[float, ...]:
@@ -373,6 +348,13 @@ def _no(what: str, reason: str) -> KennelError:
     return KennelError(
         f"this is not {what} that kennel wrote: {reason}.",
         fix="fetch it again from the server, or export the bundle again",
+    )
+
+
+def _no_reference(where: Path, reason: str) -> BundleError:
+    return BundleError(
+        f"{where} cannot be used: {reason.rstrip('.')}.",
+        fix="export the run again, into a new folder: kennel export RUN --to DIR",
     )
 
 

@@ -53,7 +53,7 @@ def test_the_bundle_says_what_the_contract_asks(bundle: Bundle, tiny_run: Run) -
     assert document["rejection"]["false_refusal_rate"] == 0.05
     assert set(document["metrics"]) == {"validation"}
     assert document["metrics"]["validation"]["n"] == 9
-    assert set(document["files"]) == {"model.onnx", "README.md", "bank.i8"}
+    assert set(document["files"]) == {"model.onnx", "README.md", "bank.i8", "sketch.json"}
     lineage = document["lineage"]
     assert (lineage["run_id"], lineage["dataset_id"]) == ("tiny", tiny_run.dataset_id)
     assert lineage["backbone"]["licence"] == "Apache-2.0"
@@ -287,7 +287,7 @@ def test_export_evaluate_and_show_at_the_door(
     report = json.loads(capsys.readouterr().out)
     splits = {"train": 27, "validation": 9, "test": 6}
     assert {name: figures["n"] for name, figures in report["splits"].items()} == splits
-    held = ["README.md", "bundle.json", "model.onnx", "report"]
+    held = ["README.md", "bundle.json", "model.onnx", "report", "sketch.json"]
     assert [name for name in left_in(home) if name != "bank.i8"] == held
     measured = read_bundle(home)
     assert measured.bundle_id == bundle.bundle_id
