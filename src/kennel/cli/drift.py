@@ -147,9 +147,10 @@ def _seen(
 
 def _of_photos(folder: Path, bundle: Bundle, reference: Reference) -> Sketch:
     from kennel.cli.progress import Counter
-    from kennel.drift.photos import sketch_photos
+    from kennel.drift.photos import look_at
     from kennel.images import PHOTO_SUFFIXES
     from kennel.infer import OnnxClassifier
+    from kennel.sketch import Sketch
 
     photos = sorted(
         path
@@ -163,12 +164,14 @@ def _of_photos(folder: Path, bundle: Bundle, reference: Reference) -> Sketch:
             f"{folder} has no photo in it.", fix=f"photos end in {', '.join(PHOTO_SUFFIXES)}"
         )
 
-    def skipped(error: PhotoError) -> None:
-        sys.stderr.write(f"skipped: {error.message}\n")
-
-    classifier = OnnxClassifier(bundle)
+    classifier, sketch = OnnxClassifier(bundle), Sketch(reference)
     counter = Counter(len(photos), "photos answered")
-    sketch = sketch_photos(photos, classifier, reference, on_photo=counter.tick, on_skipped=skipped)
+    for _, seen in look_at(photos, classifier, seed=reference.seed):
+        if isinstance(seen, PhotoError):
+            sys.stderr.write(f"skipped: {seen.message}\n")
+        else:
+            sketch.add(seen.figures, seen.label)
+        counter.tick()
     counter.close()
     if not sketch.n:
         raise KennelError(

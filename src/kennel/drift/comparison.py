@@ -74,10 +74,16 @@ class Row:
             return self.psi.p
         return min(1.0, 2 * min(self.psi.p, self.shift.p))
 
+    @property
+    def times_the_alarm(self) -> float:
+        """The larger of its scores, in units of what would be an alarm: above 1."""
+        scores = (self.psi,) if self.shift is None else (self.psi, self.shift)
+        return max(each.value / max(each.alarm, ROUNDING) for each in scores)
+
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """All figures, those that drifted first, each time the least likely by chance first.
+    """All figures, those that drifted first, and of these the worst.
 
     Attributes:
         false_alarms: chance that any figure is said to have drifted though the photos are of the
@@ -130,7 +136,7 @@ def compare(
         rows.append(_figure(name, sketch, share, simulations, seed))
     if min(sketch.n, reference.n) >= LEAST:
         rows = [replace(row, drifted=row.p <= share) for row in rows]
-    rows.sort(key=lambda row: (not row.drifted, row.p, -row.psi.value / max(row.psi.alarm, 1e-9)))
+    rows.sort(key=lambda row: (not row.drifted, -row.times_the_alarm))
     return Comparison(reference, sketch, tuple(rows), false_alarms)
 
 

@@ -20,7 +20,7 @@ TITLES = {
     "sharpness": "Sharpness",
     "saturation": "Saturation",
     "confidence": "Confidence",
-    "score": "How known it looks",
+    "score": "Familiarity",
     KNOWN: "Known",
     LABELS: "Labels answered",
 }
@@ -55,7 +55,7 @@ def panels(comparison: Comparison) -> list[Panel]:
 
 def _panel(comparison: Comparison, row: Row) -> Panel:
     reference, seen = comparison.reference, comparison.sketch
-    name = TITLES.get(row.figure, row.figure.replace("feature_", "Features, direction "))
+    name = TITLES.get(row.figure, row.figure.replace("feature_", "Features "))
     title = f"{name}: {direction(row)}" if row.drifted else name
     if row.figure == LABELS:
         labels = changed_most(reference.labels, seen.labels)[:MOST_LABELS]

@@ -12,7 +12,7 @@ from kennel.sketch import KNOWN, LABELS
 
 COLUMN = 12
 MOST_NAMED = 3  # in a finding
-LONGEST = 22  # letters of what a line says last: 80 columns
+LONGEST = 27  # letters of what a line says last: 80 columns
 # Lower, higher, and neither.
 DIRECTIONS = {
     "megapixels": ("fewer pixels", "more pixels", "other sizes"),
@@ -21,8 +21,8 @@ DIRECTIONS = {
     "contrast": ("flatter", "more contrast", "other contrast"),
     "sharpness": ("blurred", "sharper", "other sharpness"),
     "saturation": ("greyer", "more colourful", "other colours"),
-    "confidence": ("answered less surely", "answered more surely", "answered otherwise"),
-    "score": ("less like photos it knows", "more like photos it knows", "known otherwise"),
+    "confidence": ("less sure", "more sure", "otherwise sure"),
+    "score": ("less familiar", "more familiar", "otherwise familiar"),
     KNOWN: ("more not known", "fewer not known", "known otherwise"),
     LABELS: ("other labels", "other labels", "other labels"),
 }
@@ -60,6 +60,7 @@ def lines(comparison: Comparison, *, source: str, since: str | None) -> list[str
         f"{'bundle':<{COLUMN}}{reference.bundle}",
         f"{'reference':<{COLUMN}}{reference.n:,} {reference.split} photos",
         f"{'seen':<{COLUMN}}{seen.n:,} photos{after}, {source}",
+        f"{'alarms':<{COLUMN}}{100 * comparison.false_alarms:g} % of looks where nothing changed",
         "",
         f"{'figure':<{COLUMN + 8}} {'PSI':>7} {'alarm':>6} {'shift':>7} {'alarm':>6}   was -> is",
     ]
@@ -69,8 +70,7 @@ def lines(comparison: Comparison, *, source: str, since: str | None) -> list[str
         moved = " -> ".join(medians(comparison, row.figure))
         last = moved if len(moved) <= LONGEST else f"{moved[: LONGEST - 3]}..."
         said.append(f"{row.figure:<{COLUMN}}{verdict:<8} {_score(row.psi)} {shift}   {last}")
-    rate = f"{comparison.false_alarms:.1%}".replace(".0%", "%")
-    return [*said, "", f"{finding(comparison)} ({rate} false alarms a look)"]
+    return [*said, "", finding(comparison)]
 
 
 def document(comparison: Comparison, *, source: str, since: str | None) -> dict[str, Any]:
@@ -113,8 +113,8 @@ def medians(comparison: Comparison, figure: str) -> tuple[str, str]:
     reference, seen = comparison.reference, comparison.sketch
     if figure == LABELS:
         label = changed_most(reference.labels, seen.labels)[0]
-        was = _share(reference.labels[label], reference.n)
-        return f"{in_words(label)} {was}", _share(seen.labels[label], seen.n)
+        now = _share(seen.labels[label], seen.n)
+        return _share(reference.labels[label], reference.n), f"{now} {in_words(label)}"
     if figure == KNOWN:
         return (
             _share(reference.counts[KNOWN][1], reference.n),
