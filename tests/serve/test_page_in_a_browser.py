@@ -236,7 +236,9 @@ def test_a_dropped_photo_is_answered(page: Page, photos: Path) -> None:
 
 
 def test_photos_dropped_together_are_answered_each_in_order(page: Page, photos: Path) -> None:
-    page.drop("#stage", photos / "blue" / "0.png", photos / "red" / "1.png", photos / "green" / "2.png")
+    page.drop(
+        "#stage", photos / "blue" / "0.png", photos / "red" / "1.png", photos / "green" / "2.png"
+    )
     seen(page, 3)
     assert visit(page) == ["green", "red", "blue"]
     assert heading(page) == "green"
@@ -249,7 +251,9 @@ def test_a_folder_is_no_photo_and_that_is_said(page: Page, photos: Path) -> None
     stage(page, "empty")
 
 
-def test_a_phone_can_take_a_photo_and_a_desk_is_not_asked_to(browser: Browser, url: str, photos: Path) -> None:
+def test_a_phone_can_take_a_photo_and_a_desk_is_not_asked_to(
+    browser: Browser, url: str, photos: Path
+) -> None:
     with browser.page() as page:
         page.go(url)
         assert page.js("document.querySelector('#take').offsetWidth") == 0
@@ -327,7 +331,9 @@ def test_a_photo_that_has_no_pixels_to_spare_keeps_them(page: Page, tmp_path: Pa
     assert said["bytes"] < 4_000_000
 
 
-def test_what_is_transparent_gets_the_colour_that_the_bundle_names(page: Page, tmp_path: Path) -> None:
+def test_what_is_transparent_gets_the_colour_that_the_bundle_names(
+    page: Page, tmp_path: Path
+) -> None:
     pixels = np.random.default_rng(0).integers(0, 255, (900, 1200, 4), dtype=np.uint8)
     pixels[300:600, 400:800, 3] = 0
     Image.fromarray(pixels).save(tmp_path / "holes.png")
@@ -387,7 +393,10 @@ def test_labels_that_may_be_right_are_named_with_their_promise(
         "label": "red_setter",
         "probability": 0.6,
         "known": True,
-        "top": [{"label": "red_setter", "probability": 0.6}, {"label": "green", "probability": 0.4}],
+        "top": [
+            {"label": "red_setter", "probability": 0.6},
+            {"label": "green", "probability": 0.4},
+        ],
         "among": ["red_setter", "green"],
         "bundle": bundle.bundle_id,
         "took_ms": 3.0,
@@ -407,7 +416,9 @@ def test_labels_that_may_be_right_are_named_with_their_promise(
         page.choose("#file", photos / "red" / "0.png")
         seen(page, 1)
         said = page.text("#answer .among")
-        assert said == "The right one should be among red setter, green, as it is for 95 % of photos."
+        assert (
+            said == "The right one should be among red setter, green, as it is for 95 % of photos."
+        )
 
 
 @pytest.mark.parametrize("label", ["German_Shepherd", "a__b ", "plain", " \t x_y", "_"])
@@ -416,7 +427,9 @@ def test_labels_are_read_as_everywhere_in_kennel(page: Page, label: str) -> None
     assert said == (in_words(label) or label)
 
 
-def test_hostile_labels_are_words_and_nothing_else(browser: Browser, photos: Path, tmp_path: Path) -> None:
+def test_hostile_labels_are_words_and_nothing_else(
+    browser: Browser, photos: Path, tmp_path: Path
+) -> None:
     with served(tiny_bundle(tmp_path / "b", labels=HOSTILE)) as url, browser.page() as page:
         page.go(url)
         page.wait("document.querySelector('#summary').textContent")
@@ -699,7 +712,9 @@ def test_it_is_dark_in_the_dark(page: Page) -> None:
     page.wait(f"{ground} === 'rgb(23, 20, 17)'")
 
 
-def test_a_phone_and_120_long_labels_fit(browser: Browser, url: str, photos: Path, tmp_path: Path, bundle: Bundle) -> None:
+def test_a_phone_and_120_long_labels_fit(
+    browser: Browser, url: str, photos: Path, tmp_path: Path, bundle: Bundle
+) -> None:
     labels = [f"{'Very_long_label_of_many_words_' * 3}{n}" for n in range(119)] + ["x" * 200]
     guesses = [{"label": label, "probability": 0.1} for label in reversed(labels[-10:])]
     answer = {
