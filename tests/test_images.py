@@ -27,6 +27,7 @@ from kennel.images import (
     PhotoTooLargeError,
     describe,
     fit,
+    full_size,
     kept_share,
     normalise,
     open_photo,
@@ -117,7 +118,17 @@ def test_turned_photo_equals_the_upright_one(
 
 def test_opened_photo_cannot_be_turned_twice(photos: dict[str, Path]) -> None:
     image = open_photo(photos["exif_6.jpg"])
-    assert (image.mode, image.info, len(image.getexif())) == ("RGB", {}, 0)
+    assert (image.mode, len(image.getexif())) == ("RGB", 0)
+    assert image.info.keys() == {"full_size"}
+
+
+def test_the_full_size_of_a_photo_is_known_though_it_was_decoded_at_a_part(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (1600, 800)).save(tmp_path / "a.jpg", exif=exif)
+    image = open_photo(tmp_path / "a.jpg", at_least=100)
+    assert image.size == (100, 200)
+    assert full_size(image) == (800, 1600)
 
 
 def test_transparency_shows_the_fill_colour(photos: dict[str, Path]) -> None:
