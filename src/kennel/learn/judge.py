@@ -19,13 +19,14 @@ from kennel.bundle import Calibration, Conformal, Rejection, RejectionMethod
 from kennel.calibration import fit_conformal, fit_temperature
 from kennel.dataset import Dataset, Photo
 from kennel.errors import DatasetError, PhotoError, RunError
-from kennel.evaluate import Classifier, classify_all
+from kennel.evaluate import classify_all
 from kennel.images import read_photo
 from kennel.impression import Look, answered
 from kennel.learn.learner import fit_head
 from kennel.looking import Looking
 from kennel.machine import usable_cores
 from kennel.metrics import Figures, measure, softmax
+from kennel.outputs import Classifier
 from kennel.rejection import (
     Answered,
     Float32,
