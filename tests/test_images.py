@@ -27,12 +27,14 @@ from kennel.images import (
     PhotoTooLargeError,
     describe,
     fit,
+    full_size,
     kept_share,
     normalise,
     open_photo,
     read_photo,
     working_short_side,
 )
+from kennel.looking import Looking
 
 FILL = (128, 30, 200)
 RULES, FILTERS = ("crop", "letterbox", "squash"), ("bilinear", "bicubic", "lanczos")
@@ -101,6 +103,27 @@ def test_reading_is_opening_fitting_and_normalising(photos: dict[str, Path]) -> 
         image = open_photo(photos[name], at_least=working_short_side(PLAIN), fill=FILL)
         expected = normalise(fit(image, PLAIN), PLAIN)
         np.testing.assert_array_equal(read_photo(photos[name], PLAIN), expected)
+
+
+def test_a_photo_that_is_looked_at_is_read_as_any_other_and_its_full_size_is_known(
+    photos: dict[str, Path],
+) -> None:
+    looking = Looking(PLAIN)
+    for path in photos.values():
+        np.testing.assert_array_equal(looking.read(path), read_photo(path, PLAIN))
+        width, height = open_photo(path).size
+        assert full_size(path) == full_size(path.read_bytes()) == (width, height), path
+        figures = looking.took(path).figures
+        assert figures["megapixels"] == pytest.approx(width * height / 1e6)
+        assert figures["aspect"] == pytest.approx(width / height)
+
+
+def test_what_is_no_photo_has_no_size(broken: dict[str, Path]) -> None:
+    for path in (broken["empty.jpg"], broken["text.jpg"], broken["empty.jpg"].parent):
+        with pytest.raises(PhotoError):
+            full_size(path)
+    with pytest.raises(PhotoError, match="first bytes"):
+        full_size(_jpeg(Image.new("RGB", (9, 9))), formats=("PNG",))
 
 
 @pytest.mark.parametrize("kind", ["png", "tif", "jpg"])

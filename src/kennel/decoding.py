@@ -129,7 +129,9 @@ def full_size(source: Path | bytes, *, formats: Collection[str] = FORMATS) -> tu
         try:
             image = stack.enter_context(opener(file))
             width, height = image.size
-            return (height, width) if _orientation(image) > 4 else (width, height)
+            # Pillow says of a TIFF, and pillow-heif of a HEIC, how large it is once turned.
+            turned = image.format not in ("TIFF", "HEIF") and _orientation(image) > 4
+            return (height, width) if turned else (width, height)
         except Exception as error:  # as in open_photo
             raise PhotoError(
                 f"{name} cannot be decoded: {_in_words(error)}.",
