@@ -21,6 +21,7 @@ from kennel.errors import PhotoError
 
 PHOTO_SUFFIXES = (".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 MAX_PIXELS = 100_000_000
+_FULL_SIZE = "full_size"
 MAX_SIDE = 65_535  # the longest a JPEG can be; a PNG one pixel wide could claim two billion rows
 
 
@@ -101,8 +102,13 @@ def open_photo(
         try:
             image = stack.enter_context(opener(file))
             _check_size(image.size, max_pixels, name)
+            size = image.size
             _decode(image, at_least)
-            return _upright(_to_rgb(image, fill, name), _orientation(image))
+            orientation = _orientation(image)  # a PNG may say it after its pixels
+            upright = _upright(_to_rgb(image, fill, name), orientation)
+            # Only pixels travel on: EXIF would turn them twice, and transparency is used up.
+            upright.info = {_FULL_SIZE: size[::-1] if orientation > 4 else size}
+            return upright
         except PhotoError:
             raise
         # Whatever is raised, the file is at fault: on hostile bytes Pillow's decoders raise
@@ -114,29 +120,12 @@ def open_photo(
             ) from error
 
 
-def full_size(source: Path | bytes, *, formats: Collection[str] = FORMATS) -> tuple[int, int]:
-    """Width and height of a photo as it is meant to be seen, in pixels; only its header is read.
-
-    `open_photo` may have decoded it at a part of that.
-
-    Raises:
-        PhotoError: as by `open_photo`, as far as the header says.
+def full_size(image: Image.Image) -> tuple[int, int]:
+    """Width and height of the photo that `open_photo` opened, upright, in pixels: it may have
+    decoded it at a part of that.
     """
-    name = "the photo" if isinstance(source, bytes) else str(source)
-    with ExitStack() as stack:
-        file = stack.enter_context(_open(source, name))
-        opener = _recognise(file, name, formats)
-        try:
-            image = stack.enter_context(opener(file))
-            width, height = image.size
-            # Pillow says of a TIFF, and pillow-heif of a HEIC, how large it is once turned.
-            turned = image.format not in ("TIFF", "HEIF") and _orientation(image) > 4
-            return (height, width) if turned else (width, height)
-        except Exception as error:  # as in open_photo
-            raise PhotoError(
-                f"{name} cannot be decoded: {_in_words(error)}.",
-                fix="copy or save the photo again, or leave it out",
-            ) from error
+    width, height = image.info[_FULL_SIZE]
+    return width, height
 
 
 def _open(source: Path | bytes, name: str) -> IO[bytes]:
@@ -265,8 +254,6 @@ def _upright(image: Image.Image, orientation: int) -> Image.Image:
     }.get(orientation)
     if method is not None:
         image = image.transpose(method)
-    # Only pixels travel on: EXIF would turn them twice, and transparency is used up.
-    image.info = {}
     return image
 
 

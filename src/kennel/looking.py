@@ -28,8 +28,8 @@ class Looking:
             PhotoError: as by `kennel.images.read_photo`.
         """
         preprocess = self._preprocess
-        width, height = full_size(path)
         image = open_photo(path, at_least=working_short_side(preprocess), fill=preprocess.fill)
+        width, height = full_size(image)
         pixels = fit(image, preprocess)
         self._looks[path] = look(width=width, height=height, pixels=pixels)
         return normalise(pixels, preprocess)

@@ -40,13 +40,11 @@ def look_at(
             yield path, outputs
             continue
         said = classifier.answer(outputs, top=1)
-        features = None if outputs.features is None else outputs.features[None]
-        score = classifier.score
         figures = answered(
             looking.took(path),
             features=outputs.features,
             probability=said.probability,
-            score=None if score is None else float(score(outputs.logits[None], features)[0]),
+            score=said.score,
             known=said.known,
             seed=seed,
         )
