@@ -435,7 +435,7 @@ def test_no_server_no_sketch_and_no_address_are_said(
 def test_an_endless_answer_is_left(
     server: Server, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kennel.drift.source.MOST_BYTES", 1000)
+    monkeypatch.setattr("kennel.served.MOST_BYTES", 1000)
     server.put("/sketch", File(b" " * 5000))
     code, _, err = run(capsys, server.url(""))
     assert (code, "more than 1000 bytes" in err) == (1, True)

@@ -34,6 +34,7 @@ from kennel.images import (
     read_photo,
     working_short_side,
 )
+from kennel.looking import Looking
 
 FILL = (128, 30, 200)
 RULES, FILTERS = ("crop", "letterbox", "squash"), ("bilinear", "bicubic", "lanczos")
@@ -102,6 +103,20 @@ def test_reading_is_opening_fitting_and_normalising(photos: dict[str, Path]) -> 
         image = open_photo(photos[name], at_least=working_short_side(PLAIN), fill=FILL)
         expected = normalise(fit(image, PLAIN), PLAIN)
         np.testing.assert_array_equal(read_photo(photos[name], PLAIN), expected)
+
+
+def test_a_photo_that_is_looked_at_is_read_as_any_other_and_its_full_size_is_known(
+    photos: dict[str, Path],
+) -> None:
+    looking = Looking(PLAIN)
+    for path in photos.values():
+        np.testing.assert_array_equal(looking.read(path), read_photo(path, PLAIN))
+        width, height = open_photo(path).size
+        smaller = open_photo(path, at_least=working_short_side(PLAIN))
+        assert full_size(smaller) == full_size(open_photo(path)) == (width, height), path
+        figures = looking.took(path).figures
+        assert figures["megapixels"] == pytest.approx(width * height / 1e6)
+        assert figures["aspect"] == pytest.approx(width / height)
 
 
 @pytest.mark.parametrize("kind", ["png", "tif", "jpg"])

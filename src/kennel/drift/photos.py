@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kennel.errors import PhotoError
 from kennel.evaluate import classify_all
 from kennel.impression import answered
-from kennel.infer import OnnxClassifier
 from kennel.looking import Looking
 from kennel.machine import usable_cores
+
+if TYPE_CHECKING:
+    from kennel.infer import OnnxClassifier
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ DIRECTIONS = {
     "aspect": ("taller", "wider", "other shapes"),
     "brightness": ("darker", "brighter", "other light"),
     "contrast": ("flatter", "more contrast", "other contrast"),
-    "sharpness": ("blurred", "sharper", "other sharpness"),
+    "sharpness": ("less sharp", "sharper", "other sharpness"),
     "saturation": ("greyer", "more colourful", "other colours"),
     "confidence": ("less sure", "more sure", "otherwise sure"),
     "score": ("less familiar", "more familiar", "otherwise familiar"),

@@ -361,7 +361,13 @@ def _ask_for_keys(api: FastAPI) -> None:
         document = usual()
         document["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
         for path, operations in document["paths"].items():
-            if path in ("/predict", "/metrics", "/sketch", "/reference", "/-/reload") or path.endswith("/infer"):
+            if path in (
+                "/predict",
+                "/metrics",
+                "/sketch",
+                "/reference",
+                "/-/reload",
+            ) or path.endswith("/infer"):
                 for operation in operations.values():
                     operation["security"] = [{"key": []}]
         return document
