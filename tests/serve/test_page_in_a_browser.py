@@ -153,6 +153,7 @@ def noisy_photo(path: Path, *, width: int, height: int, orientation: int = 1) ->
 
 def as_sent(page: Page, photo: Path, preprocess: dict[str, Any]) -> dict[str, Any]:
     """What the page would send of a photo: its type, bytes, pixels, and two of its colours."""
+    about = {"preprocess": preprocess, "limits": {"formats": ["JPEG", "PNG", "WebP", "GIF"]}}
     page.js(
         """(() => {
           const probe = document.createElement("input");
@@ -165,7 +166,7 @@ def as_sent(page: Page, photo: Path, preprocess: dict[str, Any]) -> dict[str, An
         f"""(async () => {{
           const {{toSend}} = await import("./photo.js");
           const file = document.querySelector("#probe").files[0];
-          const {{body, type, shrunk}} = await toSend(file, {json.dumps(preprocess)});
+          const {{body, type, shrunk}} = await toSend(file, {json.dumps(about)});
           document.querySelector("#probe").remove();
           const found = {{type, bytes: body.size, untouched: body === file, shrunk}};
           const image = await createImageBitmap(body).catch(() => null);
@@ -341,6 +342,17 @@ def test_what_the_browser_cannot_read_is_sent_as_it_is(page: Page, tmp_path: Pat
     Image.fromarray(pixels).save(tmp_path / "scan.tif")
     said = as_sent(page, tmp_path / "scan.tif", {"size": 8, "fill": [128, 128, 128]})
     assert (said["type"], said["untouched"]) == ("image/tiff", True)
+
+
+def test_what_the_browser_reads_and_the_server_does_not_is_sent_as_jpeg(
+    page: Page, tmp_path: Path
+) -> None:
+    Image.new("RGB", (30, 20), (0, 0, 255)).save(tmp_path / "small.bmp")
+    said = as_sent(page, tmp_path / "small.bmp", {"size": 8, "fill": [128, 128, 128]})
+    assert (said["type"], said["width"], said["height"]) == ("image/jpeg", 30, 20)
+    page.choose("#file", tmp_path / "small.bmp")
+    seen(page, 1)
+    assert heading(page) == "blue"
 
 
 def test_a_shrunk_photo_is_answered_and_says_so(page: Page, tmp_path: Path) -> None:

@@ -139,7 +139,7 @@ async function asked(file, signal, place) {
   for (;;) {
     try {
       const about = await bundle().catch(refusedKey);
-      const { body, type, shrunk } = await toSend(file, about?.preprocess);
+      const { body, type, shrunk } = await toSend(file, about);
       signal.throwIfAborted();
       checkSize(body.size, about?.limits);
       const answer = await predict(body, type, { top: TOP, signal });
