@@ -338,6 +338,18 @@ def test_photos_that_cannot_be_read_are_named_and_left_out(
     assert (code, "none of the 2 photos" in err) == (1, True)
 
 
+def test_a_server_counts_a_photo_as_the_folder_that_holds_it(home: Path) -> None:
+    pytest.importorskip("fastapi")
+    from kennel.serve.loaded import Loaded
+
+    loaded = Loaded(home / "bundle", threads=1)
+    for path, seen in look_at(sorted((home / "like").iterdir()), loaded.classifier):
+        assert isinstance(seen, Seen)
+        said = loaded.answer(path.read_bytes(), top=1, max_pixels=10_000)
+        assert said.answer.label == seen.label
+        assert said.figures == pytest.approx(seen.figures, abs=1e-5)
+
+
 @pytest.fixture
 def server() -> Iterator[Server]:
     with serving() as one:
