@@ -1,4 +1,4 @@
-"""Time and peak memory of `kennel index` and `kennel audit`, or of `kennel predict --table`, on many
+"""Time and peak memory of `kennel index` and `audit`, or of `kennel predict --table`, on very many
 photos.
 
     python benchmarks/many.py --photos 100000 --work DIR
