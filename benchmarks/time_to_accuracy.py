@@ -57,7 +57,8 @@ def main() -> None:
         for name, words in recipes.items():
             _run(name, words, seed, args)
     print({**hardware(), **versions(("torch", "timm", "numpy", "pillow"))})
-    _compare(recipes, args)
+    if "plain" in recipes:
+        _compare(recipes, args)
 
 
 def _run(name: str, words: tuple[str, ...], seed: int, args: argparse.Namespace) -> None:

@@ -249,7 +249,7 @@ def test_every_broken_file_is_refused_by_name_in_words(broken: dict[str, Path]) 
     [
         ("text.jpg", NotAPhotoError, "is not a photo"),
         ("page.png", NotAPhotoError, "is not a photo"),
-        ("heic.heic", NotAPhotoError, "is not a photo"),
+        ("heic.heic", PhotoError, "cannot be decoded"),
         ("empty.jpg", PhotoError, "is empty"),
         ("missing.jpg", PhotoError, "does not exist"),
         ("folder.jpg", PhotoError, "is a folder"),
@@ -267,6 +267,38 @@ def test_refusal_says_what_is_wrong(
 ) -> None:
     with pytest.raises(kind, match=words):
         open_photo(broken[name])
+
+
+def test_a_heic_photo_is_read_upright_where_its_library_is_present(tmp_path: Path) -> None:
+    heif = pytest.importorskip("pillow_heif")
+    picture = Image.new("RGB", (64, 48), (200, 30, 30))
+    picture.paste((20, 30, 220), (0, 0, 32, 24))  # a blue corner: upper left
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turned by 90 degrees: the corner belongs to the upper right
+    heif.from_pillow(picture).save(tmp_path / "a.heic", quality=-1, exif=exif.tobytes())
+    seen = open_photo(tmp_path / "a.heic")
+    assert (seen.size, seen.mode) == ((48, 64), "RGB")
+    blue = np.asarray(seen)[..., 2]
+    assert blue[4, 44] > 200
+    assert blue[4, 4] < 60
+    with pytest.raises(PhotoTooLargeError):
+        open_photo(tmp_path / "a.heic", max_pixels=64 * 48 - 1)
+
+
+def test_a_heic_photo_names_the_library_that_is_missing(
+    monkeypatch: pytest.MonkeyPatch, broken: dict[str, Path]
+) -> None:
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    with pytest.raises(NotAPhotoError, match="pillow_heif is not installed") as refusal:
+        open_photo(broken["heic.heic"])
+    assert "kennel-ml[heic]" in refusal.value.fix
+
+
+def test_only_formats_that_are_asked_for_are_read(photos: dict[str, Path]) -> None:
+    path = photos["exif_1.jpg"]
+    assert open_photo(path, formats=("JPEG", "PNG")).size == open_photo(path).size
+    with pytest.raises(NotAPhotoError, match="those of PNG or GIF"):
+        open_photo(path, formats=("PNG", "GIF"))
 
 
 def test_bytes_without_a_name_are_called_the_photo(broken: dict[str, Path]) -> None:

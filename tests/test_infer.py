@@ -28,9 +28,9 @@ from kennel.bundle import (
     write_bundle,
 )
 from kennel.errors import BundleError
-from kennel.evaluate import Outputs
 from kennel.images import read_photo
 from kennel.infer import Answer, OnnxClassifier, OnnxFunction, temperature
+from kennel.outputs import Outputs
 
 
 @pytest.fixture

@@ -6,20 +6,16 @@ The first bytes decide what a file is, never its name. What each kind of picture
 
 from __future__ import annotations
 
+import importlib
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 import numpy as np
-from PIL import BmpImagePlugin as Bmp
 from PIL import ExifTags, Image, ImageFile
-from PIL import GifImagePlugin as Gif
-from PIL import JpegImagePlugin as Jpeg
-from PIL import PngImagePlugin as Png
-from PIL import TiffImagePlugin as Tiff
-from PIL import WebPImagePlugin as WebP
 
 from kennel.errors import PhotoError
 
@@ -27,17 +23,45 @@ PHOTO_SUFFIXES = (".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".png", ".tif", ".ti
 MAX_PIXELS = 100_000_000
 MAX_SIDE = 65_535  # the longest a JPEG can be; a PNG one pixel wide could claim two billion rows
 
+
+@dataclass(frozen=True)
+class _Format:
+    """Which class opens it, and how its files begin: at `start`, with one of `beginnings`."""
+
+    module: str
+    opener: str
+    beginnings: tuple[bytes, ...]
+    start: int = 0
+
+    def begins(self, prefix: bytes) -> bool:
+        return prefix[self.start :].startswith(self.beginnings)
+
+    def load(self) -> Callable[[IO[bytes]], ImageFile.ImageFile]:
+        opener: Callable[[IO[bytes]], ImageFile.ImageFile]
+        opener = getattr(importlib.import_module(self.module), self.opener)
+        return opener
+
+
 # Opened by class and not by Image.open: that warns by a limit of its own, and silencing it would
 # change the warning filters of every thread. The first bytes decide, never the name of the file.
-_FORMATS: dict[str, Callable[[IO[bytes]], ImageFile.ImageFile]] = {
-    "JPEG": Jpeg.JpegImageFile,
-    "PNG": Png.PngImageFile,
-    "WEBP": WebP.WebPImageFile,
-    "GIF": Gif.GifImageFile,
-    "BMP": Bmp.BmpImageFile,
-    "TIFF": Tiff.TiffImageFile,
+# A class is imported when its first file comes: who answers one JPEG waits for no other decoder.
+_HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1")
+_FORMATS = {
+    "JPEG": _Format("PIL.JpegImagePlugin", "JpegImageFile", (b"\xff\xd8\xff",)),
+    "PNG": _Format("PIL.PngImagePlugin", "PngImageFile", (b"\x89PNG\r\n\x1a\n",)),
+    "WebP": _Format(
+        "PIL.WebPImagePlugin", "WebPImageFile", (b"WEBPVP8 ", b"WEBPVP8L", b"WEBPVP8X"), 8
+    ),
+    "GIF": _Format("PIL.GifImagePlugin", "GifImageFile", (b"GIF87a", b"GIF89a")),
+    "BMP": _Format("PIL.BmpImagePlugin", "BmpImageFile", (b"BM",)),
+    "TIFF": _Format(
+        "PIL.TiffImagePlugin", "TiffImageFile", (b"MM\0*", b"II*\0", b"MM\0+", b"II+\0")
+    ),
+    "HEIC": _Format(
+        "pillow_heif", "HeifImageFile", tuple(b"ftyp" + brand for brand in _HEIF_BRANDS), 4
+    ),
 }
-_FORMAT_NAMES = "JPEG, PNG, WebP, GIF, BMP or TIFF"
+FORMATS = tuple(_FORMATS)
 
 
 class NotAPhotoError(PhotoError):
@@ -54,6 +78,7 @@ def open_photo(
     at_least: int | None = None,
     fill: tuple[int, int, int] = (128, 128, 128),
     max_pixels: int = MAX_PIXELS,
+    formats: Collection[str] = FORMATS,
 ) -> Image.Image:
     """Opens a photo as it is meant to be seen: upright, RGB, decoded.
 
@@ -63,6 +88,7 @@ def open_photo(
             or 1/8 of its size, which is faster. None: full size.
         fill: colour behind transparency, 0..255.
         max_pixels: width times height beyond which the photo is refused before it is decoded.
+        formats: of FORMATS, those that are read.
     Raises:
         NotAPhotoError: no picture of a kind that is read.
         PhotoTooLargeError: too many pixels.
@@ -71,7 +97,7 @@ def open_photo(
     name = "the photo" if isinstance(source, bytes) else str(source)
     with ExitStack() as stack:
         file = stack.enter_context(_open(source, name))
-        opener = _recognise(file, name)
+        opener = _recognise(file, name, formats)
         try:
             image = stack.enter_context(opener(file))
             _check_size(image.size, max_pixels, name)
@@ -103,7 +129,9 @@ def _open(source: Path | bytes, name: str) -> IO[bytes]:
         ) from error
 
 
-def _recognise(file: IO[bytes], name: str) -> Callable[[IO[bytes]], ImageFile.ImageFile]:
+def _recognise(
+    file: IO[bytes], name: str, formats: Collection[str]
+) -> Callable[[IO[bytes]], ImageFile.ImageFile]:
     try:
         prefix = file.read(16)
         file.seek(0)
@@ -111,12 +139,18 @@ def _recognise(file: IO[bytes], name: str) -> Callable[[IO[bytes]], ImageFile.Im
         raise PhotoError(f"{name} cannot be read: {error}.", fix="copy the file again") from error
     if not prefix:
         raise PhotoError(f"{name} is empty.", fix="copy the photo again, or leave it out")
-    for kind, opener in _FORMATS.items():
-        accepts = Image.OPEN[kind][1]
-        if accepts is None or accepts(prefix) is True:
-            return opener
+    for kind, known in _FORMATS.items():
+        if kind in formats and known.begins(prefix):
+            try:
+                return known.load()
+            except ModuleNotFoundError as error:
+                raise NotAPhotoError(
+                    f"{name} is a {kind} file, and {error.name} is not installed.",
+                    fix="pip install 'kennel-ml[heic]', or save it as JPEG",
+                ) from error
+    *names, last = (kind for kind in FORMATS if kind in formats)
     raise NotAPhotoError(
-        f"{name} is not a photo: its first bytes are not those of {_FORMAT_NAMES}.",
+        f"{name} is not a photo: its first bytes are not those of {', '.join(names)} or {last}.",
         fix="save it as JPEG or PNG, or leave it out",
     )
 
@@ -135,7 +169,7 @@ def _check_size(size: tuple[int, int], max_pixels: int, name: str) -> None:
 
 def _decode(image: ImageFile.ImageFile, at_least: int | None) -> None:
     """Decodes in place; a JPEG at the smallest scale that keeps `at_least` on the short side."""
-    if at_least is not None and isinstance(image, Jpeg.JpegImageFile):
+    if at_least is not None and image.format == "JPEG":
         width, height = image.size
         scale = 1
         # Only scales that divide both sides, as they do those of cameras: otherwise the last column
@@ -178,7 +212,7 @@ def _to_rgb(image: Image.Image, fill: tuple[int, int, int], name: str) -> Image.
 
 def _grey_to_8_bits(image: Image.Image, fill: tuple[int, int, int], name: str) -> Image.Image:
     values = np.asarray(image)  # UInt16[h, w], or Int32[h, w]
-    tags = image.tag_v2 if isinstance(image, Tiff.TiffImageFile) else {}
+    tags = getattr(image, "tag_v2", {})  # of a TIFF
     bits = tags.get(258, (16,))[0] if image.mode != "I" else 16  # a TIFF may use 12 of the 16
     white = (1 << bits) - 1
     if values.min() < 0 or values.max() > white:

@@ -17,7 +17,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +28,7 @@ from kennel.errors import DatasetError, KennelError, PhotoError
 from kennel.folders import Skipped
 from kennel.images import read_photo
 from kennel.metrics import Figures, measure
+from kennel.outputs import Classifier, Outputs
 from kennel.splits import SPLITS
 
 Float32 = npt.NDArray[np.float32]
@@ -37,30 +38,6 @@ Int64 = npt.NDArray[np.int64]
 Source = TypeVar("Source")  # a file, a picture: whatever `read` can make an input of
 
 AHEAD = 2  # batches being read while one is with the classifier
-
-
-@dataclass(frozen=True, eq=False)
-class Outputs:
-    """What a classifier gives for a batch, or without the N for one photo.
-
-    Attributes:
-        logits: Float32[N, K], before any temperature.
-        features: Float32[N, D] that the logits were made of; None where it gives none.
-    """
-
-    logits: Float32
-    features: Float32 | None = None
-
-
-class Classifier(Protocol):
-    """What answers photos: the ONNX and the torch classifier, and the fakes of the tests."""
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """Names of the K labels, in the order of the logits."""
-
-    def outputs(self, batch: Float32) -> Outputs:
-        """Float32[N, 3, H, W] -> its logits and features."""
 
 
 Score = Callable[[Float32, Float32 | None], Float64]  # logits, features -> Float64[N]: how known

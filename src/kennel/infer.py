@@ -20,10 +20,10 @@ import onnxruntime as ort
 from kennel.bundle import MODEL_ONNX, Bundle
 from kennel.calibration import prediction_sets
 from kennel.errors import BundleError
-from kennel.evaluate import Outputs
 from kennel.machine import usable_cores
 from kennel.metrics import softmax
 from kennel.onnx_file import check_model
+from kennel.outputs import Outputs
 from kennel.rejection import Scorer
 
 ERRORS_ONLY = (
@@ -100,7 +100,7 @@ class OnnxFunction:
 
 
 class OnnxClassifier:
-    """The classifier of a bundle: satisfies `kennel.evaluate.Classifier`.
+    """The classifier of a bundle: satisfies `kennel.outputs.Classifier`.
 
     Args:
         bundle: its files' sha256 are verified, and what the model holds is checked, before the

@@ -16,9 +16,10 @@ from PIL import Image
 from kennel.bundle import Preprocess
 from kennel.corruptions import CORRUPTIONS, STRENGTHS, Corruption, corrupt, shrunk
 from kennel.errors import PhotoError
-from kennel.evaluate import Classifier, SplitReport, classify_all
+from kennel.evaluate import SplitReport, classify_all
 from kennel.images import fit, normalise, open_photo, working_short_side
 from kennel.intervals import Interval, wilson
+from kennel.outputs import Classifier
 
 Float32 = npt.NDArray[np.float32]
 

@@ -20,10 +20,10 @@ from kennel.bundle import Bundle, ParityPhotos, Preprocess
 from kennel.cli import main
 from kennel.dataset import Dataset, Photo
 from kennel.errors import ParityError
-from kennel.evaluate import Outputs
 from kennel.learn import export as exporting
 from kennel.learn.formats import WRITERS, Opened
 from kennel.learn.parity import Comparison, compare, parity_files
+from kennel.outputs import Outputs
 from kennel.run import Run
 
 pytestmark = pytest.mark.slow

@@ -29,6 +29,7 @@ VERBS = {
     "compare": "two bundles on the same photos: a paired test",
     "promote": "make a bundle champion, when it is not worse",
     "predict": "answer for photos",
+    "serve": "answer over HTTP, with a page",
     "sign": "say who made a bundle, with a key",
     "verify": "whether a bundle is as it was signed",
     "show": "the pedigree of a run or a bundle",

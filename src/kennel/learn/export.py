@@ -31,7 +31,6 @@ from kennel.bundle import (
 from kennel.card import CARD, headline, write_card
 from kennel.dataset import Dataset, read_dataset
 from kennel.errors import BundleError, DatasetError
-from kennel.evaluate import Outputs
 from kennel.folders import origin_of
 from kennel.formats import FILES, formats_in
 from kennel.images import describe
@@ -44,6 +43,7 @@ from kennel.learn.onnx import write_onnx
 from kennel.learn.parity import compare, parity_files
 from kennel.learn.trained import TrainedClassifier, load_model
 from kennel.machine import utc_now
+from kennel.outputs import Outputs
 from kennel.rejection import BANK_FILE
 from kennel.run import BEST_WEIGHTS, CONFIG_YAML, Run
 

@@ -21,12 +21,13 @@ import onnx
 from kennel.bundle import MODEL_ONNX, Bundle, replacing
 from kennel.dataset import Dataset, Photo
 from kennel.errors import DatasetError, PhotoError
-from kennel.evaluate import Outputs, SplitReport, evaluate_split
+from kennel.evaluate import SplitReport, evaluate_split
 from kennel.formats import FILES
 from kennel.images import read_photo
 from kennel.infer import OnnxFunction, temperature
 from kennel.machine import usable_cores
 from kennel.metrics import logsumexp
+from kennel.outputs import Outputs
 from kennel.paired import PairedTest, paired_test
 
 CALIBRATION_PHOTOS = 128  # of the train split; they give each activation its range

@@ -18,10 +18,11 @@ from kennel.bundle import Calibration, Conformal, Rejection, RejectionMethod
 from kennel.calibration import fit_conformal, fit_temperature
 from kennel.dataset import Dataset, Photo
 from kennel.errors import DatasetError, PhotoError, RunError
-from kennel.evaluate import Classifier, classify_files
+from kennel.evaluate import classify_files
 from kennel.learn.learner import fit_head
 from kennel.machine import usable_cores
 from kennel.metrics import Figures, measure
+from kennel.outputs import Classifier
 from kennel.rejection import Answered, Float32, Int64, bank_rows, fit_rejection
 from kennel.run import Run
 

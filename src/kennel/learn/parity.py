@@ -23,11 +23,11 @@ import torch
 from kennel.bundle import ParityPhotos, ParityRow, Preprocess
 from kennel.dataset import Dataset
 from kennel.errors import ParityError, PhotoError
-from kennel.evaluate import Classifier
 from kennel.images import read_photo
 from kennel.learn.formats import Opened
 from kennel.machine import usable_cores
 from kennel.metrics import softmax
+from kennel.outputs import Classifier
 
 PHOTOS = 200
 SEED = 0

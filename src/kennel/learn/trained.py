@@ -13,14 +13,14 @@ from safetensors.torch import load_file
 from yaml import YAMLError  # type: ignore[import-untyped]
 
 from kennel.errors import RunError, UsageError
-from kennel.evaluate import Outputs
 from kennel.learn.models import Model
 from kennel.learn.settings import read_own
+from kennel.outputs import Outputs
 from kennel.run import BEST_WEIGHTS, CONFIG_YAML, Run
 
 
 class TrainedClassifier:
-    """The network as training left it: satisfies kennel.evaluate.Classifier."""
+    """The network as training left it: satisfies kennel.outputs.Classifier."""
 
     def __init__(self, model: Model, labels: tuple[str, ...]) -> None:
         self.labels = labels

@@ -16,10 +16,11 @@ from PIL import Image
 from kennel.bundle import Preprocess
 from kennel.calibration import refusal_threshold
 from kennel.errors import DatasetError, PhotoError
-from kennel.evaluate import Classifier, Outputs, Score, SplitReport, classify_all
+from kennel.evaluate import Score, SplitReport, classify_all
 from kennel.folders import Skipped
 from kennel.images import PHOTO_SUFFIXES, fit, normalise, open_photo, working_short_side
 from kennel.metrics import softmax
+from kennel.outputs import Classifier, Outputs
 from kennel.separation import Separation, separate
 from kennel.strangers.drawn import PER_KIND, draw_strangers
 

@@ -1,0 +1,258 @@
+"""The server as a whole: one process, or a watchman and as many workers as there are cores.
+
+The workers share one listening socket, which the watchman keeps open: who connects while a worker
+is started again waits, and is answered.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+from kennel.errors import KennelError, Stopped, UsageError
+from kennel.machine import usable_cores
+from kennel.serve.loaded import Loaded
+from kennel.serve.server import BACKLOG, Place, work
+from kennel.serve.settings import Settings
+from kennel.serve.tally import Slots
+
+Announce = Callable[[str, str, int], None]  # bundle id, host, port
+
+SOON_S = 2.0  # a worker that ends sooner than this after its start is not started again at once
+LONGEST_PAUSE_S = 5.0
+EXTRA_GRACE_S = 5.0
+
+
+def serve(
+    path: Path, *, settings: Settings, announce: Announce, public_key: Path | None = None
+) -> int:
+    """Serves a bundle until SIGTERM, when all that was begun is finished.
+
+    Args:
+        path: of the bundle; read again at each reload.
+        announce: called once all workers are ready.
+        public_key: of who must have signed the bundle.
+    Returns: 0.
+    Raises:
+        KennelError: the bundle or the address cannot be used.
+        Stopped: Ctrl-C.
+    """
+    listener = listen(settings.host, settings.port)
+    threads = max(1, usable_cores() // settings.workers)
+
+    def load() -> Loaded:
+        return Loaded(path, threads=threads, public_key=public_key)
+
+    def ready(bundle_id: str) -> None:
+        host, port = listener.getsockname()[:2]
+        announce(bundle_id, host, port)
+
+    slots = Slots(settings.workers)
+    if settings.workers == 1:
+        ended_by = work(
+            load,
+            Place(settings, listener, slots),
+            ready=lambda loaded: ready(loaded.bundle.bundle_id),
+        )
+    else:
+        ended_by = _Watchman(load, settings, listener, slots).watch(ready)
+    if ended_by == signal.SIGINT:
+        raise Stopped("Ctrl-C", signal.SIGINT)
+    return 0
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket.
+
+    Raises:
+        UsageError: the address is taken, not this machine's, or not allowed.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(BACKLOG)
+    except OSError as error:
+        raise UsageError(
+            f"cannot listen at {host}:{port}: {error.strerror or error}.",
+            fix="stop what listens there, or name another --port (0 takes a free one)",
+        ) from error
+    listener.setblocking(False)
+    return listener
+
+
+@dataclass
+class _Worker:
+    pid: int
+    started: float
+    heard: int  # a pipe: what it says when it is ready, or why it is not
+    pause_s: float = 0.0
+
+
+class _Watchman:
+    """Starts workers, and starts again who dies.
+
+    Args:
+        load: the bundle, in a worker.
+    """
+
+    def __init__(
+        self,
+        load: Callable[[], Loaded],
+        settings: Settings,
+        listener: socket.socket,
+        slots: Slots,
+    ) -> None:
+        self._load, self._settings = load, settings
+        self._listener, self._slots = listener, slots
+        self._workers: dict[int, _Worker] = {}
+        self._stopped_by = 0
+        self._wake, self._woken = os.pipe()
+
+    def watch(self, ready: Callable[[str], None]) -> int:
+        """Until a signal says to stop. Returns: that signal."""
+        os.set_blocking(self._woken, False)
+        signal.set_wakeup_fd(self._woken, warn_on_full_buffer=False)
+        for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
+            signal.signal(signum, self._told)
+        for number in range(self._settings.workers):
+            self._start(number)
+        bundle_id = self._first_words()
+        if bundle_id is not None:
+            ready(bundle_id)
+        while not self._stopped_by:
+            self._sleep(1.0)
+            self._start_dead_again()
+        self._stop()
+        return self._stopped_by
+
+    def _told(self, signum: int, frame: FrameType | None) -> None:
+        if signum in (signal.SIGTERM, signal.SIGINT):
+            self._stopped_by = self._stopped_by or signum
+        elif signum == signal.SIGHUP:
+            for worker in self._workers.values():
+                _send(worker.pid, signal.SIGHUP)
+
+    def _start(self, number: int, *, pause_s: float = 0.0) -> None:
+        heard, told = os.pipe()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        pid = os.fork()
+        if pid == 0:
+            os.close(heard)
+            self._be_worker(number, told)
+        os.close(told)
+        self._workers[number] = _Worker(pid, time.monotonic(), heard, pause_s)
+
+    def _be_worker(self, number: int, told: int) -> NoReturn:
+        code = 1
+        try:
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until it can reload
+            for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD):
+                signal.signal(signum, signal.SIG_DFL)
+            for worker in self._workers.values():
+                os.close(worker.heard)
+
+            def ready(loaded: Loaded) -> None:
+                _say(told, {"bundle": loaded.bundle.bundle_id})
+
+            place = Place(self._settings, self._listener, self._slots, number, os.getppid())
+            work(self._load, place, ready=ready)
+            code = 0
+        except KennelError as error:
+            _say(told, {"error": error.message, "fix": error.fix})
+        except BaseException as error:
+            _say(told, {"error": f"a worker failed: {type(error).__name__}: {error}.", "fix": ""})
+        finally:
+            sys.stderr.flush()
+            os._exit(code)
+
+    def _first_words(self) -> str | None:
+        """Waits until every worker is ready; the bundle they answer with, or None if told to stop.
+
+        Raises:
+            KennelError: a worker is not.
+        """
+        bundle_id = None
+        for worker in list(self._workers.values()):
+            while not self._stopped_by and not select.select([worker.heard], [], [], 0.2)[0]:
+                continue
+            if self._stopped_by:
+                return None
+            said = json.loads(os.read(worker.heard, 65_536) or b'{"error": "a worker died."}')
+            if "error" in said:
+                self._stopped_by = signal.SIGTERM
+                self._stop()
+                raise KennelError(said["error"], fix=said.get("fix") or "run it again")
+            bundle_id = said["bundle"]
+        return bundle_id
+
+    def _start_dead_again(self) -> None:
+        for number, worker in list(self._workers.items()):
+            if os.waitpid(worker.pid, os.WNOHANG)[0] == 0:
+                continue
+            os.close(worker.heard)
+            lived = time.monotonic() - worker.started
+            pause_s = 0.0
+            if lived < SOON_S:
+                pause_s = min(LONGEST_PAUSE_S, 2 * worker.pause_s or 0.1)
+            sys.stderr.write(
+                f"worker {number} ended after {lived:.1f} s; it is started again"
+                + (f" in {pause_s:.1f} s\n" if pause_s else "\n")
+            )
+            if pause_s:
+                self._sleep(pause_s)
+            if self._stopped_by:
+                del self._workers[number]
+                continue
+            self._start(number, pause_s=pause_s)
+
+    def _stop(self) -> None:
+        """Tells all to finish, and ends who has not in time."""
+        for worker in self._workers.values():
+            _send(worker.pid, signal.SIGTERM)
+        until = time.monotonic() + self._settings.grace_seconds + EXTRA_GRACE_S
+        left = {worker.pid for worker in self._workers.values()}
+        while left:
+            for pid in list(left):
+                try:
+                    ended = os.waitpid(pid, os.WNOHANG)[0] != 0
+                except ChildProcessError:
+                    ended = True
+                if ended:
+                    left.discard(pid)
+            if time.monotonic() > until:
+                for pid in left:
+                    _send(pid, signal.SIGKILL)
+            if left:
+                self._sleep(0.05)
+
+    def _sleep(self, seconds: float) -> None:
+        """Until a signal comes, at most so long."""
+        if select.select([self._wake], [], [], seconds)[0]:
+            os.read(self._wake, 4096)
+
+
+def _say(pipe: int, what: dict[str, str]) -> None:
+    os.write(pipe, json.dumps(what).encode())
+
+
+def _send(pid: int, signum: int) -> None:
+    try:
+        os.kill(pid, signum)
+    except ProcessLookupError:
+        return
