@@ -22,8 +22,8 @@ from kennel.errors import PhotoError, Stopped, UsageError
 if TYPE_CHECKING:
     from kennel.answers_table import Growing, Row
     from kennel.bundle import Bundle
-    from kennel.evaluate import Outputs
     from kennel.infer import Answer, OnnxClassifier
+    from kennel.outputs import Outputs
     from kennel.photo_paths import Named, PhotoList
 
 EXAMPLE = """\
