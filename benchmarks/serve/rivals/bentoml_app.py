@@ -13,7 +13,7 @@ from model import Model
 @bentoml.service(
     workers=int(os.environ["KENNEL_BENCH_WORKERS"]),
     traffic={"timeout": 600, "max_concurrency": 256},
-    metrics={"enabled": True},
+    logging={"access": {"enabled": False}},
 )
 class Labels:
     def __init__(self) -> None:

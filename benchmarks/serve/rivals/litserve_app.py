@@ -3,12 +3,11 @@
 No batching: on one core it gains nothing with this model, and a batch waits for its slowest photo.
 """
 
-from __future__ import annotations
-
-import os
+import os  # and no `from __future__ import annotations`: LitServe reads them as they are
 from typing import Any
 
 import litserve as ls
+from fastapi import Request
 from model import Model
 
 
@@ -16,7 +15,7 @@ class Labels(ls.LitAPI):
     def setup(self, device: str) -> None:
         self.model = Model()
 
-    def decode_request(self, request: Any) -> bytes:
+    def decode_request(self, request: Request) -> bytes:
         return request["image"].file.read()
 
     def predict(self, content: bytes) -> dict[str, Any]:
