@@ -8,13 +8,17 @@ label flips or a probability is further off than allowed.
 
 from __future__ import annotations
 
+import http.client
 import json
+import math
+import os
 import subprocess
 import sys
 from argparse import ArgumentParser
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from urllib.parse import urlsplit
 
 import numpy as np
 
@@ -31,7 +35,8 @@ from kennel.machine import hardware, versions
 from kennel.metrics import softmax
 from kennel.run import Run, read_run
 
-# N photo files -> probabilities Float64[N, K] in the order of the bundle's labels.
+# N photo files -> probabilities Float64[N, K] in the order of the bundle's labels; nan in a row
+# whose photo is of a format that the door does not take.
 Door = Callable[[Bundle, Sequence[Path]], np.ndarray]
 
 
@@ -47,7 +52,65 @@ def by_predict(bundle: Bundle, files: Sequence[Path]) -> np.ndarray:
     return np.array([[answer[label] for label in bundle.labels] for answer in said])
 
 
-DOORS: dict[str, Door] = {"predict": by_predict}  # a new door adds itself here
+def by_ui(bundle: Bundle, files: Sequence[Path]) -> np.ndarray:
+    """`kennel ui`, as a process of its own: uploaded and asked as its page does."""
+    from gradio_client import Client, handle_file
+
+    words = ["ui", str(bundle.path), "--port", "0", "--json"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "kennel", *words], stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stdout is not None
+            client = Client(json.loads(process.stdout.readline())["url"], verbose=False)
+            said = [
+                client.predict(handle_file(str(file)), len(bundle.labels), api_name="/predict")[0]
+                for file in files
+            ]
+        finally:
+            process.terminate()
+    answers = [{top["label"]: top["probability"] for top in row["top"]} for row in said]
+    return np.array([[answer[label] for label in bundle.labels] for answer in answers])
+
+
+def by_http(bundle: Bundle, files: Sequence[Path]) -> np.ndarray:
+    """`POST /predict` of `kennel serve`: by turns as plain bytes and as a form. A row of nan where
+    the server takes no photos of that format (BMP, TIFF).
+    """
+    command = [sys.executable, "-m", "kennel", "serve", str(bundle.path), "--port", "0", "--json"]
+    env = {**os.environ, "KENNEL_SERVE_LOG": "none", "KENNEL_SERVE_BYTES": str(2**26)}
+    rows = []
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=env) as server:
+        assert server.stdout is not None
+        try:
+            place = urlsplit(json.loads(server.stdout.readline())["url"])
+            for number, file in enumerate(files):
+                rows.append(_asked(place.netloc, file, bundle, as_form=number % 2 == 1))
+        finally:
+            server.terminate()
+    return np.array(rows)
+
+
+def _asked(place: str, file: Path, bundle: Bundle, *, as_form: bool) -> list[float]:
+    body, kind = file.read_bytes(), "image/jpeg"
+    if as_form:
+        kind = "multipart/form-data; boundary=b"
+        head = b'--b\r\nContent-Disposition: form-data; name="image"; filename="p"\r\n\r\n'
+        body = head + body + b"\r\n--b--\r\n"
+    connection = http.client.HTTPConnection(place, timeout=60)
+    connection.request("POST", f"/predict?top={len(bundle.labels)}", body, {"content-type": kind})
+    reply = connection.getresponse()
+    answer = json.loads(reply.read())
+    connection.close()
+    if reply.status == 415 and file.suffix in (".bmp", ".tif"):
+        return [math.nan] * len(bundle.labels)
+    assert reply.status == 200, (file, answer)
+    said = {top["label"]: top["probability"] for top in answer["top"]}
+    return [said[label] for label in bundle.labels]
+
+
+# A new door adds itself here.
+DOORS: dict[str, Door] = {"predict": by_predict, "http": by_http, "ui": by_ui}
 
 
 def table(run: Run, bundle: Bundle) -> tuple[list[Comparison], ParityPhotos]:
@@ -77,7 +140,8 @@ def table(run: Run, bundle: Bundle) -> tuple[list[Comparison], ParityPhotos]:
         for door in doors:
             theirs = DOORS[door.format](bundle, files)
             for file, own, other in zip(files, ours, theirs, strict=True):
-                door.add(str(file), own, other)
+                if not np.isnan(other).all():
+                    door.add(str(file), own, other)
     return [*formats.values(), *doors], photos
 
 
