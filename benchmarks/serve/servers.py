@@ -64,7 +64,7 @@ def serving(name: str, setup: Setup) -> Iterator[subprocess.Popen[bytes]]:
 
 def start(name: str, setup: Setup, *, log: object = None) -> subprocess.Popen[bytes]:
     """The server's process, in a session of its own."""
-    bundle, workers = str(setup.bundle.resolve()), str(setup.workers)
+    bundle, workers = str(setup.bundle.absolute()), str(setup.workers)
     at = ["--host", "127.0.0.1", "--port", str(setup.port)]
     quiet = ["--log-level", "warning", "--no-access-log"]
     environ = {
