@@ -151,9 +151,7 @@ def _mend(status: int) -> str:
     if status in (401, 403):
         return "name the file that holds a key of the server: --key-file FILE"
     if status == 404:
-        return (
-            "serve a bundle that kennel exported with a sketch.json, by this version: kennel serve"
-        )
+        return "export the run again, into a new folder, and serve that: kennel serve BUNDLE"
     return "try again later, and read the server's log"
 
 

@@ -206,6 +206,7 @@ class _Watchman:
             if os.waitpid(worker.pid, os.WNOHANG)[0] == 0:
                 continue
             os.close(worker.heard)
+            del self._workers[number]  # so that the next one does not close its pipe again
             lived = time.monotonic() - worker.started
             pause_s = 0.0
             if lived < SOON_S:
@@ -217,7 +218,6 @@ class _Watchman:
             if pause_s:
                 self._sleep(pause_s)
             if self._stopped_by:
-                del self._workers[number]
                 continue
             self._start(number, pause_s=pause_s)
 
