@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -151,8 +152,10 @@ for name in {rooms!r}:
 changed = [i for i, (a, b) in enumerate(zip(before, state())) if a != b]
 print(json.dumps([loaded, changed]))
 """
+    env = {**os.environ, "ORT_DISABLE_TELEMETRY": "1"}  # else kennel.infer sets it, as it must
+    command = [sys.executable, "-c", script]
     done = subprocess.run(
-        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True
+        command, cwd=tmp_path, env=env, capture_output=True, text=True, check=True
     )
     assert "kennel.infer" in rooms
     assert json.loads(done.stdout) == [{"kennel.infer": ["onnxruntime"]}, []]
