@@ -86,7 +86,12 @@ def test_the_csv_has_the_columns_of_predict_and_no_formula(bundle: Bundle, drop:
         *("path", "label", "probability", "known", "label_2", "probability_2"),
         *("label_3", "probability_3", "among", "bundle", "error"),
     ]
-    assert [row["path"] for row in back] == [f"'{names[0]}", *names[1:3], f"'{names[3]}", "cut.png"]
+    assert [row["path"] for row in back] == [
+        f"./{names[0]}",
+        *names[1:3],
+        f"./{names[3]}",
+        "cut.png",
+    ]
     answer = rows["plain.png"].answer
     assert answer is not None
     assert float(back[1]["probability"]) == answer.probability

@@ -117,7 +117,8 @@ def _seen(
     args: argparse.Namespace, bundle: Bundle | None, reference: Reference | None
 ) -> tuple[Sketch, str | None, str]:
     """The sketch, since when it counts, and whose it is."""
-    from kennel.drift.source import fetch, read_file, told
+    from kennel.drift.source import read_file, told
+    from kennel.served import fetch
     from kennel.sketch import Reference, Sketch
 
     if "://" in args.what:

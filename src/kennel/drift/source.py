@@ -2,27 +2,13 @@
 
 from __future__ import annotations
 
-import http.client
-import json
-import urllib.error
-import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
-from kennel import __version__
 from kennel.errors import KennelError, UsageError
-from kennel.typed import build, quoted
-
-TIMEOUT_S = 20.0
-MOST_BYTES = 16 * 2**20  # of a document
-STATUSES = {
-    401: "it asks for a key",
-    403: "it does not take this key",
-    404: "it keeps no sketch",
-    429: "it was asked too often",
-}
+from kennel.served import MOST_BYTES, parsed
+from kennel.typed import build
 
 
 @dataclass(frozen=True)
@@ -75,65 +61,7 @@ def read_file(path: Path) -> Any:
             f"{path} does not exist.",
             fix="name a server's URL, a saved sketch or a folder of photos",
         ) from error
-    return _parsed(content, str(path))
-
-
-def fetch(url: str, name: str, *, key: str | None = None, timeout_s: float = TIMEOUT_S) -> Any:
-    """The JSON that a server answers at `url`/`name`. Redirects are not followed: the key is for
-    the server that was named.
-
-    Raises:
-        UsageError: no address of a server.
-        KennelError: it cannot be reached, refuses, or answers with something else.
-    """
-    place = urlsplit(url)
-    if place.scheme not in ("http", "https") or not place.hostname:
-        raise UsageError(
-            f"{quoted(url)} is no address of a server.", fix="such as http://127.0.0.1:8080"
-        )
-    where = f"{url.rstrip('/')}/{name}"
-    headers = {"Accept": "application/json", "User-Agent": f"kennel/{__version__}"}
-    if key is not None:
-        headers["Authorization"] = f"Bearer {key}"
-    opener = urllib.request.build_opener(_NoRedirects())
-    try:
-        request = urllib.request.Request(where, headers=headers)  # noqa: S310 - http or https, see above
-        with opener.open(request, timeout=timeout_s) as answer:
-            content = answer.read(MOST_BYTES + 1)
-    except urllib.error.HTTPError as error:
-        why = STATUSES.get(error.code, f"it answers {error.code}")
-        raise KennelError(f"{where} gives nothing: {why}.", fix=_mend(error.code)) from error
-    except (OSError, ValueError, http.client.HTTPException) as error:
-        reason = getattr(error, "reason", None) or error
-        raise KennelError(
-            f"{where} cannot be reached: {reason}.",
-            fix="check the address and that the server runs: kennel serve BUNDLE",
-        ) from error
-    return _parsed(content, where)
-
-
-class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *_: Any, **__: Any) -> None:
-        """None: the answer itself is the error then."""
-
-
-def _mend(status: int) -> str:
-    if status in (401, 403):
-        return "name the file that holds a key of the server: --key-file FILE"
-    if status == 404:
-        return (
-            "serve a bundle that kennel exported with a sketch.json, by this version: kennel serve"
-        )
-    return "try again later, and read the server's log"
-
-
-def _parsed(content: bytes, source: str) -> Any:
-    if len(content) > MOST_BYTES:
-        raise _nothing(source, f"it has more than {MOST_BYTES} bytes")
-    try:
-        return json.loads(content)
-    except (ValueError, RecursionError) as error:
-        raise _nothing(source, f"it is no JSON: {error}") from error
+    return parsed(content, str(path))
 
 
 def _nothing(source: str, reason: str) -> KennelError:

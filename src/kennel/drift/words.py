@@ -59,7 +59,8 @@ def lines(comparison: Comparison, *, source: str, since: str | None) -> list[str
     said = [
         f"{'bundle':<{COLUMN}}{reference.bundle}",
         f"{'reference':<{COLUMN}}{reference.n:,} {reference.split} photos",
-        f"{'seen':<{COLUMN}}{seen.n:,} photos{after}, {source}",
+        f"{'seen':<{COLUMN}}{seen.n:,} photos{after}",
+        f"{'by':<{COLUMN}}{source}",
         f"{'alarms':<{COLUMN}}{100 * comparison.false_alarms:g} % of looks where nothing changed",
         "",
         f"{'figure':<{COLUMN + 8}} {'PSI':>7} {'alarm':>6} {'shift':>7} {'alarm':>6}   was -> is",

@@ -131,8 +131,8 @@ class Counter:
             return
         path: str = scope["path"]
         root = self.settings.root_path
-        if root and (path == root or path.startswith(f"{root}/")):
-            path = path.removeprefix(root) or "/"
+        if root and path.startswith(f"{root}/"):
+            path = path.removeprefix(root)
         headers = dict(scope["headers"])
         trace_id, parent_id = trace(headers.get(b"traceparent", b"").decode("latin-1"))
         request = Request(scope, receive, path, headers, trace_id, parent_id)
@@ -162,6 +162,8 @@ class Counter:
     async def _reply(self, request: Request) -> Reply:
         method = request.scope["method"]
         handlers = self._routes.get(request.path)
+        if request.path == self.settings.root_path and request.path:  # the page's own are below it
+            return Reply(308, b"", headers=[(b"location", f"{request.path}/".encode())])
         if handlers is None:
             raise ProblemError(404, f"{request.path[:200]} is not here.", fix="see /openapi.json")
         if method == "OPTIONS":

@@ -9,6 +9,7 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,8 @@ from kennel.outputs import Outputs
 from kennel.serve.sniff import check_scans
 from kennel.sketch import read_reference
 
-FORMATS = ("JPEG", "PNG", "WebP", "GIF", "HEIC")  # what browsers and cameras send
+# What browsers and cameras send.
+FORMATS = ("JPEG", "PNG", "WebP", "GIF", *(("HEIC",) if find_spec("pillow_heif") else ()))
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import socket
 import tempfile
@@ -83,7 +84,9 @@ def served(
             yield f"http://{_in_address(host)}:{port}"
         finally:
             if app.is_running:
-                # Not app.close(): it waits five seconds for pages that are still open.
+                # Not app.close(): it waits five seconds for pages that are still open. What then
+                # breaks off is no error.
+                logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
                 app.server.should_exit = app.server.force_exit = True
                 app.server.thread.join(timeout=1)
 

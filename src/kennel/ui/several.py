@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import IO
 
+from kennel.answers_table import Row as Line
+from kennel.answers_table import formats
 from kennel.errors import PhotoError
 from kennel.evaluate import classify_all
 from kennel.images import read_photo
@@ -20,8 +20,6 @@ from kennel.ui.zips import Named
 BATCH = 8
 TOP = 3
 HEADERS = ["Photo", "Answer", "Probability", "Next"]
-# What a spreadsheet takes for a formula (OWASP, "CSV Injection").
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 
 @dataclass(frozen=True)
@@ -63,30 +61,8 @@ def cells(row: Row) -> list[str]:
 
 
 def write_csv(file: IO[str], rows: Iterable[Row], *, bundle_id: str) -> None:
-    """The columns of `kennel predict --json`, a line a photo. No cell can be taken for a formula:
-    one that looks like it gets an apostrophe in front.
-    """
-    more = [f"{name}_{place}" for place in range(2, TOP + 1) for name in ("label", "probability")]
-    table = csv.writer(file, lineterminator="\n")
-    table.writerow(["path", "label", "probability", "known", *more, "among", "bundle", "error"])
-    for row in rows:
-        if row.answer is None:
-            table.writerow([_text(row.name), *[""] * (4 + len(more)), bundle_id, _text(row.error)])
-            continue
-        best = [each for pair in row.answer.top for each in (_text(pair[0]), pair[1])]
-        best += [""] * (2 * TOP - len(best))
-        among = row.answer.among
-        table.writerow(
-            [
-                _text(row.name),
-                *best[:2],
-                "true" if row.answer.known else "false",
-                *best[2:],
-                "" if among is None else json.dumps(among, ensure_ascii=False),
-                _text(bundle_id),
-                "",
-            ]
-        )
+    """The table that `kennel predict` writes: the same columns, and no cell that is a formula."""
+    formats.write_csv(file, (_line(row, bundle_id) for row in rows), TOP)
 
 
 def percent(probability: float) -> str:
@@ -94,5 +70,8 @@ def percent(probability: float) -> str:
     return f"{100 * probability:.1f}\N{NO-BREAK SPACE}%"
 
 
-def _text(text: str) -> str:
-    return f"'{text}" if text.lstrip(" ").startswith(FORMULA) else text
+def _line(row: Row, bundle_id: str) -> Line:
+    said = row.answer
+    if said is None:
+        return Line(row.name, bundle_id, error=row.error)
+    return Line(row.name, bundle_id, top=said.top, known=said.known, among=said.among)
