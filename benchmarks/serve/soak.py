@@ -29,7 +29,7 @@ from servers import HERE, Setup, pinned, serving, tree, used
 
 from kennel.machine import hardware
 
-AFTER_KILL_S = 0.5  # a connection that ends so soon after a kill is that worker's
+AFTER_KILL_S = 2.0  # a connection that ends so soon after a kill is taken for that worker's
 DEEDS = ("reload", "kill", "bad reload")
 
 
@@ -175,7 +175,9 @@ def report(
     for words, times in list(seen["refusals"].items())[:5]:
         print(f"refused {times} times: {words!r}")
     print(", ".join(f"{k} {v}" for k, v in hardware().items()))
-    args.to.write_text(json.dumps({**found, "done": done, "machine": hardware()}, indent=1))
+    args.to.write_text(
+        json.dumps({**found, "done": done, "lost_at": seen["lost_at"], "machine": hardware()})
+    )
 
 
 if __name__ == "__main__":
