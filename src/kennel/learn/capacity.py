@@ -21,8 +21,8 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from kennel.errors import KennelError, RunError, UsageError
 from kennel.learn.learner import Learner
-from kennel.learn.memory import give_back_freed_memory
 from kennel.learn.parts import trainer_of
+from kennel.machine import give_back_freed_memory
 from kennel.run import CONFIG_YAML
 
 log = logging.getLogger(__name__)

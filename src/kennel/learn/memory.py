@@ -8,7 +8,6 @@ keeps what it once had: 7 % more memory at the peak.
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import sys
 
@@ -30,9 +29,3 @@ def keep_freed_memory() -> bool:
     except (AttributeError, OSError):  # musl
         return False
     return bool(mallopt(M_MMAP_THRESHOLD, HIGHEST) and mallopt(M_TRIM_THRESHOLD, 2**31 - 1))
-
-
-def give_back_freed_memory() -> None:
-    """Hands what was freed and kept to the system: 560 MiB of 1,140 after a step that failed."""
-    with contextlib.suppress(OSError, AttributeError):  # another system than Linux with glibc
-        ctypes.CDLL(None).malloc_trim(0)

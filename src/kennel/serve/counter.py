@@ -21,6 +21,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from kennel.errors import KennelError
+from kennel.machine import give_back_freed_memory
 from kennel.serve import tally as counting
 from kennel.serve.assets import PAGE_POLICY, assets
 from kennel.serve.bodies import Holder, photo_in, read_body, take_type
@@ -307,9 +308,11 @@ class Counter:
                 self._changed()
                 self._log.write("reload refused", error=error.message, fix=error.fix)
                 return error
-            self._since = time.time()
+            if loaded.reference != self.loaded.reference:
+                self._since = time.time()
             self.loaded, self._sketch = loaded, self._sketch_of(loaded)
             counting.count(self.tally["reloads"], "done")
+            await self.lanes.aside(give_back_freed_memory)
             self._changed()
             self._log.write("reloaded", bundle=self.loaded.bundle.bundle_id)
             return None
