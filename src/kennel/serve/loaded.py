@@ -20,7 +20,7 @@ from kennel.errors import BundleError
 from kennel.images import fit, normalise, open_photo, working_short_side
 from kennel.infer import Answer, OnnxClassifier
 from kennel.outputs import Outputs
-from kennel.serve.sniff import check_scans
+from kennel.serve.sniff import check
 
 FORMATS = ("JPEG", "PNG", "WebP", "GIF", "HEIC")  # what browsers and cameras send
 
@@ -82,7 +82,7 @@ class Loaded:
             PhotoError: it cannot be read, or is refused.
         """
         preprocess = self.bundle.preprocess
-        check_scans(photo)
+        check(photo)
         image = open_photo(
             photo,
             at_least=self._at_least,
