@@ -98,7 +98,7 @@ def test_what_hides_its_size_is_slow() -> None:
     """Pillow believes the last header of a PNG, looks past bytes that belong to nothing in a JPEG,
     and makes the screen of a GIF as large as its picture.
     """
-    png, jpeg, gif = saved("PNG", (8, 8)), saved("JPEG", (8, 8)), saved("GIF", (3000, 3000))
+    png, jpeg, gif = saved("PNG", (8, 8)), saved("JPEG") + bytes(5000), saved("GIF", (3000, 3000))
     assert not quick(png[:33] + header(9000, 7000) + png[33:])
     assert not quick(png[:8] + chunk(b"tEXt", b"a\0" + bytes(30)) + png[8:])
     assert not quick(jpeg[:2] + b"\xff\x00" + jpeg[2:])
