@@ -93,7 +93,10 @@ async def _serve(
         tell_others=(lambda: None) if parent is None else (lambda: os.kill(parent, signal.SIGHUP)),
     )
     protocol = careful(
-        header_seconds=settings.header_seconds, most_connections=settings.connections
+        header_seconds=settings.header_seconds,
+        stall_seconds=settings.body_seconds,
+        most_connections=settings.connections,
+        refused=counter.refused,
     )
     server = _Server(
         Config(
