@@ -146,9 +146,10 @@ function lineage({ bundle_id: id, lineage: line, backbone, preprocess }) {
   );
 }
 
-function takes({ limits }) {
+function takes({ limits, keys }) {
   const where = new URL("predict", document.baseURI).href;
-  const command = `curl --data-binary @photo.jpg -H 'Content-Type: image/jpeg' ${where}`;
+  const key = keys ? "-H 'Authorization: Bearer KEY' " : "";
+  const command = `curl --data-binary @photo.jpg -H 'Content-Type: image/jpeg' ${key}${where}`;
   const said = [];
   if (limits) {
     const pixels = limits.pixels ? ` and ${Math.round(limits.pixels / 1e6)} megapixels` : "";

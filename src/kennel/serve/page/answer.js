@@ -5,7 +5,7 @@ import { inWords, make, milliseconds, percent, percentWhole, size } from "./word
 const SHOWN = 3; // bars; the others are one click away
 const NAMED = 6; // of the labels among which the right one should be
 const LONG = 32; // letters from which a label is set smaller
-const PARTS = { queue: "waiting", decode: "reading the photo", model: "the model" };
+const PARTS = { queue: "waiting in line", decode: "reading the photo", model: "the model" };
 
 // An answer. `coverage` is what the bundle promises of `among`, or null.
 export function drawAnswer(place, { answer }, coverage) {
@@ -116,7 +116,7 @@ function times({ said, roundTripMs, parts, shrunk }) {
     "p",
     { kind: "quiet times" },
     make("span", {}, `Answered in ${milliseconds(roundTripMs)}${own}`),
-    detail.length ? make("span", {}, detail.join(", ")) : null,
+    detail.length ? make("span", {}, `Of these: ${detail.join(", ")}`) : null,
     shrunk ? make("span", {}, `Sent as ${size(shrunk.to)} of ${size(shrunk.from)}`) : null,
   );
 }

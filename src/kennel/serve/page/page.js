@@ -218,7 +218,7 @@ function showPhoto(entry) {
       return;
     }
     photo.hidden = true;
-    $("no-picture").textContent = `${entry.name}: your browser shows no pictures of this kind.`;
+    $("no-picture").textContent = `${entry.name}: your browser cannot show it.`;
     $("no-picture").hidden = false;
   };
   photo.src = entry.url;

@@ -3,6 +3,19 @@
 import { size, or } from "./words.js";
 
 const KEPT_KEY = "kennel-key";
+const TITLES = {
+  400: "No photo arrived",
+  401: "A key is needed",
+  403: "This is not allowed",
+  408: "The photo took too long to arrive",
+  413: "This photo is too large",
+  415: "This is not a photo I can read",
+  422: "This photo cannot be read",
+  429: "Too many photos at once",
+  502: "The server cannot be reached",
+  503: "The server is busy",
+  504: "The server took too long",
+};
 const PATIENCE_S = 60; // longer than this, nobody waits for a server that is busy
 
 // A refusal in words. `again` says whether the same photo may be answered another time.
@@ -119,22 +132,25 @@ async function refusal(response) {
   const said = await response.json().catch(() => null);
   const { status } = response;
   const text = (name) => (typeof said?.[name] === "string" ? said[name] : "");
-  const waitS = status === 429 || status === 503 ? wait(response.headers.get("Retry-After")) : null;
-  return new Problem(text("title") || inOwnWords(status), {
-    detail: text("detail"),
-    fix: text("fix"),
+  const blank = !text("type") || text("type") === "about:blank"; // then the title is HTTP's own
+  return new Problem((blank && TITLES[status]) || text("title") || inOwnWords(status), {
+    detail: sentence(text("detail")),
+    fix: sentence(text("fix")),
     status,
-    waitS,
+    waitS: status === 429 || status === 503 ? wait(response.headers.get("Retry-After")) : null,
     again: status === 429 || status === 401 || status >= 500,
   });
 }
 
 function inOwnWords(status) {
-  if (status === 401) return "A key is needed";
-  if (status === 413) return "This file is too large";
-  if (status === 429) return "Too many photos at once";
-  if (status === 503) return "The server is busy";
   return status >= 500 ? "The server is in trouble" : `The server refuses this, with ${status}`;
+}
+
+// "ask again" -> "Ask again."
+function sentence(words) {
+  const whole = words.trim();
+  if (!whole) return "";
+  return whole[0].toUpperCase() + whole.slice(1) + (/[.!?)]$/.test(whole) ? "" : ".");
 }
 
 // Seconds from Retry-After, which is a number or a date; null where waiting is not worth it.
