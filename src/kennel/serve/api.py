@@ -294,11 +294,15 @@ def _inference_routes(api: FastAPI, counter: Counter) -> None:
 async def _infer(counter: Counter, body: bytes, gone: Any) -> v2.InferResponse:
     loaded, pixels = counter.loaded, counter.settings.pixels
 
-    def work() -> tuple[v2.InferResponse, list[str | None]]:
-        return v2.infer(loaded, v2.parse(body), max_pixels=pixels)
+    def read() -> tuple[v2.InferRequest, bool]:
+        request = v2.parse(body)
+        return request, v2.is_quick(request)
 
-    # Numbers as text are slow to read, and Python is held while they are.
-    (response, labels), _ = await counter.lanes.run(work, quick=len(body) < 2**20, gone=gone)
+    # Numbers as text are slow to read; and what they ask for is not known before they are.
+    (asked, quick), _ = await counter.lanes.run(read, quick=len(body) < 2**18, gone=gone)
+    (response, labels), _ = await counter.lanes.run(
+        lambda: v2.infer(loaded, asked, max_pixels=pixels), quick=quick, gone=gone
+    )
     for label in labels:
         counter.answered(label, len(body) // len(labels))
     return response

@@ -373,7 +373,7 @@ class Counter:
         if "*" not in allowed and (not origin or origin.decode("latin-1") not in allowed):
             return [(b"vary", b"origin")]
         return [
-            (b"access-control-allow-origin", b"*" if "*" in allowed else origin),
+            (b"access-control-allow-origin", b"*" if "*" in allowed else origin or b""),
             (b"access-control-allow-methods", b"GET, POST"),
             (
                 b"access-control-allow-headers",
