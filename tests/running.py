@@ -1,5 +1,4 @@
-"""A real `kennel serve` process, and what is said to it: HTTP as it should be, and bytes as they are.
-"""
+"""A real `kennel serve` process, and what is said to it: HTTP as it should be, or plain bytes."""
 
 from __future__ import annotations
 
@@ -190,11 +189,10 @@ def replies(content: bytes) -> list[Reply]:
 
 def form(*fields: tuple[str, bytes], boundary: str = "a-boundary") -> tuple[bytes, dict[str, str]]:
     """A multipart form, and the header that names its type."""
-    parts = [
-        f'--{boundary}\r\ncontent-disposition: form-data; name="{name}"; filename="a.jpg"\r\n\r\n'
-        .encode() + value + b"\r\n"
-        for name, value in fields
-    ]
+    parts = []
+    for name, value in fields:
+        said = f'content-disposition: form-data; name="{name}"; filename="a.jpg"'
+        parts.append(f"--{boundary}\r\n{said}\r\n\r\n".encode() + value + b"\r\n")
     body = b"".join((*parts, f"--{boundary}--\r\n".encode()))
     return body, {"content-type": f"multipart/form-data; boundary={boundary}"}
 

@@ -15,9 +15,7 @@ from running import Running, start
 class Serve(Protocol):
     """Starts a server; it is stopped when the test ends."""
 
-    def __call__(
-        self, *words: str, bundle: Path | None = None, **settings: str
-    ) -> Running: ...
+    def __call__(self, *words: str, bundle: Path | None = None, **settings: str) -> Running: ...
 
 
 @pytest.fixture(scope="session")

@@ -67,7 +67,9 @@ def test_handing_files_out_imports_nothing_heavy() -> None:
         "import __future__, sys, dataclasses, json, pathlib; before = set(sys.modules);"
         "import kennel.serve.assets; print(json.dumps(sorted(set(sys.modules) - before)))"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
     assert json.loads(done.stdout) == ["kennel", "kennel.serve", "kennel.serve.assets"]
 
 
@@ -113,7 +115,9 @@ def test_scripts_that_are_needed_are_asked_for_at_once() -> None:
 
 def test_no_script_makes_markup_of_a_string() -> None:
     for path, text in SCRIPTS.items():
-        found = re.findall(r"innerHTML|outerHTML|insertAdjacent|document\.write|eval\(|Function\(", text)
+        found = re.findall(
+            r"innerHTML|outerHTML|insertAdjacent|document\.write|eval\(|Function\(", text
+        )
         assert found == [], path
 
 
@@ -131,7 +135,11 @@ def test_all_words_can_be_read_on_their_ground(palette: dict[str, str]) -> None:
     paper, accent = palette["paper"], palette["accent"]
     ground = look.mix(paper, palette["line"], GROUND)
     assert f"color-mix(in srgb, var(--line) {GROUND:.0%}, var(--paper))" in PAGE["/page.css"]
-    pairs = [*product(("ink", "quiet", "bad"), (paper, ground)), ("accent", paper), ("paper", accent)]
+    pairs = [
+        *product(("ink", "quiet", "bad"), (paper, ground)),
+        ("accent", paper),
+        ("paper", accent),
+    ]
     for name, behind in pairs:
         assert look.contrast(palette[name], behind) >= look.READABLE, (name, behind)
     edge = look.mix(paper, palette["quiet"], 0.8)
