@@ -59,7 +59,16 @@ def started(folder: Path) -> Iterator[Browser]:
     # bash, as other shells know no descriptors above 9.
     wiring = f'exec "$@" 3<&{read_in} 4>&{write_out}'
     process = subprocess.Popen(
-        ["bash", "-c", wiring, "bash", CHROMIUM, *FLAGS, f"--user-data-dir={folder}", "about:blank"],
+        [
+            "bash",
+            "-c",
+            wiring,
+            "bash",
+            CHROMIUM,
+            *FLAGS,
+            f"--user-data-dir={folder}",
+            "about:blank",
+        ],
         pass_fds=(read_in, write_out),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -183,7 +192,9 @@ class Page:
             details = said["exceptionDetails"]
             self.errors.append(details.get("exception", {}).get("description", details["text"]))
         elif event == "Runtime.consoleAPICalled" and said["type"] in ("error", "assert"):
-            self.errors.append(" ".join(str(each.get("description", each.get("value"))) for each in said["args"]))
+            self.errors.append(
+                " ".join(str(each.get("description", each.get("value"))) for each in said["args"])
+            )
         elif event == "Log.entryAdded" and said["entry"]["level"] == "error":
             self.errors.append(f"{said['entry']['text']} {said['entry'].get('url', '')}".strip())
         elif event == "Audits.issueAdded" and "ContentSecurityPolicy" in said["issue"]["code"]:
@@ -258,9 +269,7 @@ class Page:
         """Scrolls to an element and clicks into its middle with the mouse."""
         x, y = self._middle(selector)
         for kind in ("mousePressed", "mouseReleased"):
-            self.call(
-                "Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1
-            )
+            self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 
     def press(self, key: str, *, modifiers: int = 0, commands: Sequence[str] = ()) -> None:
         """A key, such as "Tab" or "v"; `commands` are the editing commands that it stands for."""
