@@ -217,6 +217,7 @@ class _Watchman:
                 continue
             why = _heard(worker.heard)
             os.close(worker.heard)
+            del self._workers[number]  # who is started now closes the pipes of the others
             lived = time.monotonic() - worker.started
             pause_s = 0.0
             if lived < SOON_S:
@@ -236,8 +237,7 @@ class _Watchman:
             if pause_s:
                 self._sleep(pause_s)
             if self._stopped_by:
-                del self._workers[number]
-                continue
+                return
             self._start(number, pause_s=pause_s)
 
     def _stop(self) -> None:
