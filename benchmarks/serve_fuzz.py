@@ -77,8 +77,15 @@ def _run(running: Running, args: argparse.Namespace) -> bool:
     seconds = time.perf_counter() - began
     print(f"{args.n} mutants        {seconds:.1f} s, {dict(sorted(statuses.items()))}")
     print(f"memory, most        {_peak_mib(running):.0f} MiB")
-    with GoodClient(running, photo) as hurt:
-        ended = {attack.name: attack.run(running)[-1].status for attack in attacks()}
+    ended, worst = {}, []
+    hurt = GoodClient(running, photo)
+    for attack in attacks():
+        with GoodClient(running, photo) as one:
+            ended[attack.name] = attack.run(running)[-1].status
+        hurt.waits_s += one.waits_s
+        hurt.statuses |= one.statuses
+        hurt.failed += one.failed
+        worst.append((one.longest_s, attack.name))
     print(f"{len(ended)} attacks          {dict(sorted(Counter(ended.values()).items()))}")
     print(f"memory, most        {_peak_mib(running):.0f} MiB")
     for name, client in (("idle", idle), ("mutants", beside), ("attacks", hurt)):
@@ -89,6 +96,8 @@ def _run(running: Running, args: argparse.Namespace) -> bool:
             f"longest {1000 * waits[-1]:.1f} ms, "
             f"statuses {client.statuses}, failed {len(client.failed)}"
         )
+    print("longest waits       ", end="")
+    print(", ".join(f"{1000 * wait:.0f} ms {name}" for wait, name in sorted(worst)[:-6:-1]))
     refused = {attack.name for attack in attacks() if ended[attack.name] not in attack.status}
     for name in sorted(refused):
         print(f"not as expected: {name}: {ended[name]}")

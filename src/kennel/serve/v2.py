@@ -28,6 +28,10 @@ QUICK_PHOTOS = 8  # tensors that are answered in turn; more of them give way to 
 # of [],[],[] a second of a core and a quarter of a gigabyte.
 MOST_VALUES = 640_000  # four photos of 224 pixels; photos in base64 are a value each
 MOST_BRACKETS = 50_000
+# A file of one grey pixel: examples are tried out.
+EXAMPLE = (
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR42mM4AQAAygDJNEIn8wAAAABJRU5ErkJggg=="
+)
 TENSOR, IMAGE = "input", "image"
 
 Datatype = Literal["FP32", "BYTES", "BOOL"]
@@ -60,7 +64,7 @@ class InferRequest(BaseModel):
             "examples": [
                 {
                     "inputs": [
-                        {"name": "image", "shape": [1], "datatype": "BYTES", "data": ["/9j/4AA..."]}
+                        {"name": "image", "shape": [1], "datatype": "BYTES", "data": [EXAMPLE]}
                     ],
                     "outputs": [{"name": "label"}, {"name": "probabilities"}],
                 }
