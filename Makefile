@@ -14,7 +14,7 @@ BUNDLE ?= $(shell ls -td bundles/*/ 2>/dev/null | head -n 1)
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo repro train eval inference serve test test-fast check hparams tensorboard mlflow lock clean
+.PHONY: help setup demo repro train eval inference serve ui test test-fast check hparams tensorboard mlflow lock clean
 
 help: ## what there is
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 22
@@ -46,6 +46,9 @@ inference: setup ## answers of the newest bundle: make inference ARGS=photo.jpg
 
 serve: setup ## the newest bundle over HTTP, with its page: make serve ARGS="--port 8080"
 	$(KENNEL) serve $(BUNDLE) $(ARGS)
+
+ui: setup ## the newest bundle in the browser, with Gradio: make ui ARGS="--examples photos"
+	$(KENNEL) ui $(BUNDLE) $(ARGS)
 
 test: setup ## all tests, with coverage
 	$(BIN)/python -m coverage erase

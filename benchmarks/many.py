@@ -1,6 +1,8 @@
-"""Time and peak memory of `kennel index` and `kennel audit` on very many photos.
+"""Time and peak memory of `kennel index` and `audit`, or of `kennel predict --table`, on very many
+photos.
 
     python benchmarks/many.py --photos 100000 --work DIR
+    python benchmarks/many.py --photos 100000 --work DIR --bundle BUNDLE
 
 Photos are drawn: 120 x 90 JPEG, ten labels, every file another picture (smooth colours, some
 shapes, grain), and one of a hundred a smaller copy of an earlier one, to be found. They stay in
@@ -39,6 +41,7 @@ def main() -> None:
     parser.add_argument(
         "--labels", action="store_true", help="audit labels too: every photo through the backbone"
     )
+    parser.add_argument("--bundle", type=Path, help="answer photos with it: 1,000, and all")
     args = parser.parse_args()
     folder = args.work / f"photos-{args.photos}"
     began = time.perf_counter()
@@ -47,6 +50,10 @@ def main() -> None:
         list(pool.map(_draw, starts, [args.photos] * len(starts), [folder] * len(starts)))
     print(f"drawn in {time.perf_counter() - began:.0f} s", flush=True)
 
+    if args.bundle is not None:
+        _predict(args.bundle, folder, args.photos, args.work)
+        print({**hardware(), **versions(("numpy", "onnxruntime", "pillow", "pyarrow"))})
+        return
     csv = args.work / "dataset.csv"
     csv.unlink(missing_ok=True)
     said = _measure("index", [str(folder), "--to", str(csv)])
@@ -55,6 +62,19 @@ def main() -> None:
     words = [str(csv), "--to", str(args.work / "audit")]
     _measure("audit", words if args.labels else [*words, "--no-labels"])
     print({**hardware(), **versions(("numpy", "pillow"))})
+
+
+def _predict(bundle: Path, folder: Path, photos: int, work: Path) -> None:
+    """Answers 1,000 of the photos and all of them, into each kind of table."""
+    names = [f"{folder / f'label_{n % LABELS}' / f'{n:06d}.jpg'}\n" for n in range(photos)]
+    for many in (1000, photos):
+        listed = work / f"list-{many}.txt"
+        listed.write_text("".join(names[:many]), encoding="utf-8")
+        for suffix in (".csv", ".jsonl", ".parquet"):
+            table = work / f"answers-{many}{suffix}"
+            words = [str(bundle), "--files-from", str(listed), "--table", str(table), "--overwrite"]
+            said = _measure("predict", words)
+            print(f"  {said.strip()}, {table.stat().st_size / 1e6:.1f} MB", flush=True)
 
 
 def _measure(verb: str, words: list[str]) -> str:

@@ -52,6 +52,27 @@ def by_predict(bundle: Bundle, files: Sequence[Path]) -> np.ndarray:
     return np.array([[answer[label] for label in bundle.labels] for answer in said])
 
 
+def by_ui(bundle: Bundle, files: Sequence[Path]) -> np.ndarray:
+    """`kennel ui`, as a process of its own: uploaded and asked as its page does."""
+    from gradio_client import Client, handle_file
+
+    words = ["ui", str(bundle.path), "--port", "0", "--json"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "kennel", *words], stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stdout is not None
+            client = Client(json.loads(process.stdout.readline())["url"], verbose=False)
+            said = [
+                client.predict(handle_file(str(file)), len(bundle.labels), api_name="/predict")[0]
+                for file in files
+            ]
+        finally:
+            process.terminate()
+    answers = [{top["label"]: top["probability"] for top in row["top"]} for row in said]
+    return np.array([[answer[label] for label in bundle.labels] for answer in answers])
+
+
 def by_http(bundle: Bundle, files: Sequence[Path]) -> np.ndarray:
     """`POST /predict` of `kennel serve`: by turns as plain bytes and as a form. A row of nan where
     the server takes no photos of that format (BMP, TIFF).
@@ -88,7 +109,8 @@ def _asked(place: str, file: Path, bundle: Bundle, *, as_form: bool) -> list[flo
     return [said[label] for label in bundle.labels]
 
 
-DOORS: dict[str, Door] = {"predict": by_predict, "http": by_http}  # a new door adds itself here
+# A new door adds itself here.
+DOORS: dict[str, Door] = {"predict": by_predict, "http": by_http, "ui": by_ui}
 
 
 def table(run: Run, bundle: Bundle) -> tuple[list[Comparison], ParityPhotos]:

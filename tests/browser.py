@@ -1,19 +1,13 @@
-"""A real browser that tests drive: Debian's chromium over the DevTools protocol, through two pipes.
+"""A real browser that tests drive, as a visitor would: Debian's chromium, see `devtools`.
 
-No library besides the standard one. Everything that a page asked for, printed, or was refused by
-its own policy is kept, so that a test can say that nothing went elsewhere.
+Everything that a page asked for, printed, or was refused by its own policy is kept, so that a test
+can say that nothing went elsewhere.
 """
 
 from __future__ import annotations
 
 import base64
-import itertools
 import json
-import os
-import select
-import shutil
-import signal
-import subprocess
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -22,22 +16,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome") or ""
-FLAGS = (
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-dev-shm-usage",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--hide-scrollbars",
-    "--mute-audio",
-    "--no-default-browser-check",
-    "--no-first-run",
-    "--remote-debugging-pipe",
-)
-PATIENCE_S = 30.0  # for a step, on a machine that does other things
+from devtools import CHROMIUM, PATIENCE_S, Wire, wired
+
+__all__ = ["CHROMIUM", "CTRL", "SHIFT", "Browser", "Page", "Reply", "started"]
+
 KEYS = {"Enter": (13, "\r"), "Escape": (27, ""), "Tab": (9, ""), " ": (32, " ")}
 CTRL, SHIFT = 2, 8
 
@@ -54,102 +36,26 @@ class Reply:
 @contextmanager
 def started(folder: Path) -> Iterator[Browser]:
     """A browser while the block runs, its profile in `folder`, which must exist."""
-    read_in, write_in = os.pipe()  # the browser reads commands from descriptor 3
-    read_out, write_out = os.pipe()  # and writes to 4
-    # bash, as other shells know no descriptors above 9.
-    wiring = f'exec "$@" 3<&{read_in} 4>&{write_out}'
-    process = subprocess.Popen(
-        [
-            "bash",
-            "-c",
-            wiring,
-            "bash",
-            CHROMIUM,
-            *FLAGS,
-            f"--user-data-dir={folder}",
-            "about:blank",
-        ],
-        pass_fds=(read_in, write_out),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    os.close(read_in)
-    os.close(write_out)
-    browser = Browser(write_in, read_out)
-    try:
-        yield browser
-    finally:
-        try:
-            browser.call("Browser.close")
-            process.wait(timeout=10)
-        except (OSError, TimeoutError, subprocess.TimeoutExpired):
-            os.killpg(process.pid, signal.SIGKILL)  # its own group, of this process alone
-            process.wait()
-        os.close(write_in)
-        os.close(read_out)
+    with wired(folder) as wire:
+        yield Browser(wire)
 
 
 class Browser:
-    """Sends commands and hands events to the page they belong to."""
+    """Opens pages."""
 
-    def __init__(self, into: int, out_of: int) -> None:
-        self._into, self._out_of = into, out_of
-        self._rest = b""
-        self._numbers = itertools.count(1)
-        self._pages: dict[str, Page] = {}
-        self._replies: dict[int, dict[str, Any]] = {}
-
-    def call(self, method: str, *, session: str | None = None, **params: Any) -> dict[str, Any]:
-        """What the browser answers to a command.
-
-        Raises:
-            RuntimeError: it refuses it. TimeoutError: it says nothing.
-        """
-        number = self.send(method, session=session, **params)
-        until = time.monotonic() + PATIENCE_S
-        while number not in self._replies:
-            self._read(until - time.monotonic(), method)
-        said = self._replies.pop(number)
-        if "error" in said:
-            raise RuntimeError(f"{method}: {said['error']['message']}")
-        result: dict[str, Any] = said["result"]
-        return result
-
-    def send(self, method: str, *, session: str | None = None, **params: Any) -> int:
-        """Sends a command and does not wait for the answer."""
-        number = next(self._numbers)
-        command: dict[str, Any] = {"id": number, "method": method, "params": params}
-        if session is not None:
-            command["sessionId"] = session
-        data = json.dumps(command).encode() + b"\0"
-        while data:
-            data = data[os.write(self._into, data) :]
-        return number
-
-    def _read(self, timeout_s: float, waiting_for: str) -> None:
-        if timeout_s <= 0 or not select.select([self._out_of], [], [], timeout_s)[0]:
-            raise TimeoutError(f"the browser says nothing to {waiting_for}")
-        data = os.read(self._out_of, 1 << 20)
-        if not data:
-            raise BrokenPipeError("the browser has ended")
-        *messages, self._rest = (self._rest + data).split(b"\0")
-        for message in map(json.loads, messages):
-            if "id" in message:
-                self._replies[message["id"]] = message
-            elif message.get("sessionId") in self._pages:
-                self._pages[message["sessionId"]].heard(message["method"], message["params"])
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
 
     @contextmanager
     def page(
         self, *, width: int = 1280, height: int = 900, dark: bool = False, touch: bool = False
     ) -> Iterator[Page]:
         """An empty page of a visitor of its own, closed after the block."""
-        context = self.call("Target.createBrowserContext")["browserContextId"]
-        target = self.call("Target.createTarget", url="about:blank", browserContextId=context)
-        at = self.call("Target.attachToTarget", targetId=target["targetId"], flatten=True)
-        page = Page(self, at["sessionId"], context)
-        self._pages[at["sessionId"]] = page
+        context = self._wire.call("Target.createBrowserContext")["browserContextId"]
+        target = self._wire.call("Target.createTarget", url="about:blank", browserContextId=context)
+        at = self._wire.call("Target.attachToTarget", targetId=target["targetId"], flatten=True)
+        page = Page(self._wire, at["sessionId"], context)
+        self._wire.listeners[at["sessionId"]] = page.heard
         for domain in ("Page", "Runtime", "Network", "Log", "DOM", "Audits"):
             page.call(f"{domain}.enable")
         page.resize(width, height, touch=touch)
@@ -157,8 +63,8 @@ class Browser:
         try:
             yield page
         finally:
-            self.call("Target.disposeBrowserContext", browserContextId=context)
-            del self._pages[at["sessionId"]]
+            self._wire.call("Target.disposeBrowserContext", browserContextId=context)
+            del self._wire.listeners[at["sessionId"]]
 
 
 class Page:
@@ -170,8 +76,8 @@ class Page:
         replies: what the next requests that `instead_of` names are answered with.
     """
 
-    def __init__(self, browser: Browser, session: str, context: str) -> None:
-        self._browser, self._session, self._context = browser, session, context
+    def __init__(self, wire: Wire, session: str, context: str) -> None:
+        self._wire, self._session, self._context = wire, session, context
         self.requests: list[str] = []
         self.errors: list[str] = []
         self.replies: deque[Reply] = deque()
@@ -180,7 +86,7 @@ class Page:
         self._chooser: int | None = None
 
     def call(self, method: str, **params: Any) -> dict[str, Any]:
-        return self._browser.call(method, session=self._session, **params)
+        return self._wire.call(method, session=self._session, **params)
 
     def heard(self, event: str, said: dict[str, Any]) -> None:
         """Keeps what an event says."""
@@ -331,12 +237,7 @@ class Page:
 
     def paste_picture(self, file: Path) -> None:
         """Copies a PNG's pixels and pastes them: Ctrl+V, by the browser's own clipboard."""
-        self._browser.call(
-            "Browser.grantPermissions",
-            permissions=["clipboardReadWrite", "clipboardSanitizedWrite"],
-            browserContextId=self._context,
-        )
-        self.call("Page.bringToFront")
+        self._allow_clipboard()
         data = base64.b64encode(file.read_bytes()).decode()
         self.js(
             f"""(async () => {{
@@ -349,14 +250,17 @@ class Page:
 
     def paste_text(self, text: str) -> None:
         """Copies words and pastes them: Ctrl+V."""
-        self._browser.call(
+        self._allow_clipboard()
+        self.js(f"navigator.clipboard.writeText({json.dumps(text)})")
+        self.press("v", modifiers=CTRL, commands=["paste"])
+
+    def _allow_clipboard(self) -> None:
+        self._wire.call(
             "Browser.grantPermissions",
             permissions=["clipboardReadWrite", "clipboardSanitizedWrite"],
             browserContextId=self._context,
         )
         self.call("Page.bringToFront")
-        self.js(f"navigator.clipboard.writeText({json.dumps(text)})")
-        self.press("v", modifiers=CTRL, commands=["paste"])
 
     def _middle(self, selector: str) -> tuple[float, float]:
         found = self.js(
@@ -423,9 +327,7 @@ class Page:
     def _answer_paused(self) -> None:
         for request in self.paused:
             if not self.replies:
-                self._browser.send(
-                    "Fetch.continueRequest", session=self._session, requestId=request
-                )
+                self._wire.send("Fetch.continueRequest", session=self._session, requestId=request)
                 continue
             reply = self.replies.popleft()
             problem = isinstance(reply.body, dict)
@@ -433,7 +335,7 @@ class Page:
             assert isinstance(body, bytes)
             kind = "application/problem+json" if reply.status >= 400 else "application/json"
             headers = {"Content-Type": kind if problem else "text/plain", **reply.headers}
-            self._browser.send(
+            self._wire.send(
                 "Fetch.fulfillRequest",
                 session=self._session,
                 requestId=request,

@@ -90,7 +90,7 @@ def test_no_words_at_all_show_the_help_as_wrong_usage(capsys: pytest.CaptureFixt
     [
         (["bark"], "there is no verb 'bark'; there are sample, fetch, index"),
         (["--bark"], "--bark"),
-        (["predict"], "BUNDLE, PATH"),
+        (["predict"], "BUNDLE"),
         (["predict", "b", "p", "--top", "0"], "'0' is not a whole number from 1"),
         (["predict", "b", "p", "--top", "-1"], "--top"),
         (["predict", "b", "p", "--to"], "--to"),

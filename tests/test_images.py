@@ -27,12 +27,14 @@ from kennel.images import (
     PhotoTooLargeError,
     describe,
     fit,
+    full_size,
     kept_share,
     normalise,
     open_photo,
     read_photo,
     working_short_side,
 )
+from kennel.looking import Looking
 
 FILL = (128, 30, 200)
 RULES, FILTERS = ("crop", "letterbox", "squash"), ("bilinear", "bicubic", "lanczos")
@@ -103,6 +105,20 @@ def test_reading_is_opening_fitting_and_normalising(photos: dict[str, Path]) -> 
         np.testing.assert_array_equal(read_photo(photos[name], PLAIN), expected)
 
 
+def test_a_photo_that_is_looked_at_is_read_as_any_other_and_its_full_size_is_known(
+    photos: dict[str, Path],
+) -> None:
+    looking = Looking(PLAIN)
+    for path in photos.values():
+        np.testing.assert_array_equal(looking.read(path), read_photo(path, PLAIN))
+        width, height = open_photo(path).size
+        smaller = open_photo(path, at_least=working_short_side(PLAIN))
+        assert full_size(smaller) == full_size(open_photo(path)) == (width, height), path
+        figures = looking.took(path).figures
+        assert figures["megapixels"] == pytest.approx(width * height / 1e6)
+        assert figures["aspect"] == pytest.approx(width / height)
+
+
 @pytest.mark.parametrize("kind", ["png", "tif", "jpg"])
 @pytest.mark.parametrize("orientation", range(2, 9))
 def test_turned_photo_equals_the_upright_one(
@@ -117,7 +133,17 @@ def test_turned_photo_equals_the_upright_one(
 
 def test_opened_photo_cannot_be_turned_twice(photos: dict[str, Path]) -> None:
     image = open_photo(photos["exif_6.jpg"])
-    assert (image.mode, image.info, len(image.getexif())) == ("RGB", {}, 0)
+    assert (image.mode, len(image.getexif())) == ("RGB", 0)
+    assert image.info.keys() == {"full_size"}
+
+
+def test_the_full_size_of_a_photo_is_known_though_it_was_decoded_at_a_part(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (1600, 800)).save(tmp_path / "a.jpg", exif=exif)
+    image = open_photo(tmp_path / "a.jpg", at_least=100)
+    assert image.size == (100, 200)
+    assert full_size(image) == (800, 1600)
 
 
 def test_transparency_shows_the_fill_colour(photos: dict[str, Path]) -> None:

@@ -21,6 +21,7 @@ from kennel.errors import PhotoError
 
 PHOTO_SUFFIXES = (".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 MAX_PIXELS = 100_000_000
+_FULL_SIZE = "full_size"
 MAX_SIDE = 65_535  # the longest a JPEG can be; a PNG one pixel wide could claim two billion rows
 
 
@@ -101,8 +102,13 @@ def open_photo(
         try:
             image = stack.enter_context(opener(file))
             _check_size(image.size, max_pixels, name)
+            size = image.size
             _decode(image, at_least)
-            return _upright(_to_rgb(image, fill, name), _orientation(image))
+            orientation = _orientation(image)  # a PNG may say it after its pixels
+            upright = _upright(_to_rgb(image, fill, name), orientation)
+            # Only pixels travel on: EXIF would turn them twice, and transparency is used up.
+            upright.info = {_FULL_SIZE: size[::-1] if orientation > 4 else size}
+            return upright
         except PhotoError:
             raise
         # Whatever is raised, the file is at fault: on hostile bytes Pillow's decoders raise
@@ -112,6 +118,14 @@ def open_photo(
                 f"{name} cannot be decoded: {_in_words(error)}.",
                 fix="copy or save the photo again, or leave it out",
             ) from error
+
+
+def full_size(image: Image.Image) -> tuple[int, int]:
+    """Width and height of the photo that `open_photo` opened, upright, in pixels: it may have
+    decoded it at a part of that.
+    """
+    width, height = image.info[_FULL_SIZE]
+    return width, height
 
 
 def _open(source: Path | bytes, name: str) -> IO[bytes]:
@@ -240,8 +254,6 @@ def _upright(image: Image.Image, orientation: int) -> Image.Image:
     }.get(orientation)
     if method is not None:
         image = image.transpose(method)
-    # Only pixels travel on: EXIF would turn them twice, and transparency is used up.
-    image.info = {}
     return image
 
 

@@ -27,6 +27,7 @@ SPLIT_FOLDERS = {
 MOST_DEEP = 100  # folders one within another
 
 SAMPLE_JSON = "sample.json"  # what `kennel sample` leaves beside its folders
+DRAWN = "pictures that kennel sample drew"  # where such photos come from
 SOURCE_JSON = "source.json"  # what `kennel fetch` leaves there
 
 Parts = tuple[str, ...]  # a path below the folder of photos
@@ -84,7 +85,7 @@ def origin_of(photos_dir: Path) -> Origin:
     or it cannot be read.
     """
     if (photos_dir / SAMPLE_JSON).is_file():
-        return Origin(source="pictures that kennel sample drew")
+        return Origin(source=DRAWN)
     try:
         values = json.loads((photos_dir / SOURCE_JSON).read_text(encoding="utf-8"))
         said = {name: values.get(name) for name in ("name", "homepage", "url", "licence")}

@@ -39,6 +39,7 @@ from kennel.decoding import (
     PHOTO_SUFFIXES,
     NotAPhotoError,
     PhotoTooLargeError,
+    full_size,
     open_photo,
 )
 
@@ -49,6 +50,7 @@ __all__ = [
     "PhotoTooLargeError",
     "describe",
     "fit",
+    "full_size",
     "kept_share",
     "normalise",
     "open_photo",

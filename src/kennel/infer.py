@@ -40,6 +40,7 @@ class Answer:
         probability: its own.
         known: whether the photo looks like those of the labels; else "not one I know".
         top: labels with their probabilities, best first.
+        score: how known, by the bundle's rejection; None where it refuses nothing.
         among: the labels of which one is the truth at the bundle's coverage, best first; None where
             the bundle promises none, or the photo is not known: the promise is for photos of the
             labels.
@@ -50,6 +51,7 @@ class Answer:
     known: bool
     top: tuple[tuple[str, float], ...]
     among: tuple[str, ...] | None = None
+    score: float | None = None
 
 
 class OnnxFunction:
@@ -142,15 +144,16 @@ class OnnxClassifier:
         probabilities = softmax(logits[None] / temperature(bundle))[0]
         order = np.argsort(-logits, kind="stable")  # where probabilities are all 0, too
         best = tuple((bundle.labels[i], float(probabilities[i])) for i in order[: max(top, 1)])
-        known = True
+        known, score = True, None
         if bundle.rejection is not None and self.score is not None:
             features = None if outputs.features is None else outputs.features[None]
-            known = float(self.score(logits[None], features)[0]) >= bundle.rejection.threshold
+            score = float(self.score(logits[None], features)[0])
+            known = score >= bundle.rejection.threshold
         among = None
         if known and bundle.conformal is not None:
             named = prediction_sets(probabilities[None], bundle.conformal.threshold)[0]
             among = tuple(bundle.labels[i] for i in order if named[i])
-        return Answer(label=best[0][0], probability=best[0][1], known=known, top=best, among=among)
+        return Answer(best[0][0], best[0][1], known, best, among, score)
 
 
 def _scorer(bundle: Bundle) -> Scorer | None:

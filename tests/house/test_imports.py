@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -53,6 +54,8 @@ def test_the_import_contracts_hold(copy: Path) -> None:
         ("errors.py", "import numpy", "The ground floor is the standard library"),
         ("evaluate.py", "import onnxruntime", "Only infer knows onnxruntime"),
         ("infer.py", "import omegaconf", "Only the workshop knows torch"),
+        ("ui/answers.py", "import torch", "The window knows Gradio and no torch"),
+        ("ui/app.py", "from kennel.serve import app", "Imports go down the stairs"),
         ("registry/store.py", "import numpy", "The ground floor is the standard library"),
         ("registry/history.py", "from kennel.sources import s3", "Imports go down the stairs"),
         (
@@ -106,6 +109,11 @@ def test_only_infer_and_the_quantiser_import_onnxruntime_anywhere() -> None:
     assert knowing == {SOURCE / "infer.py", SOURCE / "learn" / "int8.py"}
 
 
+def test_only_the_window_imports_gradio_anywhere() -> None:
+    knowing = {path for path in SOURCE.rglob("*.py") if "gradio" in imported(path)}
+    assert knowing == {SOURCE / "ui" / name for name in ("app.py", "dress.py", "inputs.py")}
+
+
 def test_verbs_import_nothing_but_the_standard_library_at_module_level() -> None:
     # `kennel.errors` and `kennel.cli.progress` are standard library themselves.
     for path in (SOURCE / "cli").glob("*.py"):
@@ -123,9 +131,11 @@ def test_importing_has_no_effect_and_loads_only_what_the_room_is_for(tmp_path: P
     rooms = [
         name
         for name in modules()
-        if not name.startswith("kennel.learn.") and name != "kennel.__main__"
+        if not name.startswith(("kennel.learn.", "kennel.ui.")) and name != "kennel.__main__"
     ]
-    rooms.sort(key=lambda name: name == "kennel.infer")  # last: it alone may load onnxruntime
+    # Last: it alone loads onnxruntime, for itself and for those who answer photos by it.
+    answering = ("kennel.serve", "kennel.drift.photos")
+    rooms.sort(key=lambda name: (name.startswith(answering), name == "kennel.infer"))
     script = f"""
 import importlib, json, logging, os, signal, sys
 def state():
@@ -142,8 +152,10 @@ for name in {rooms!r}:
 changed = [i for i, (a, b) in enumerate(zip(before, state())) if a != b]
 print(json.dumps([loaded, changed]))
 """
+    env = {**os.environ, "ORT_DISABLE_TELEMETRY": "1"}  # else kennel.infer sets it, as it must
+    command = [sys.executable, "-c", script]
     done = subprocess.run(
-        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True
+        command, cwd=tmp_path, env=env, capture_output=True, text=True, check=True
     )
     assert "kennel.infer" in rooms
     assert json.loads(done.stdout) == [{"kennel.infer": ["onnxruntime"]}, []]
@@ -166,3 +178,27 @@ print(json.dumps([len(logging.root.handlers) - handlers]))
     )
     assert json.loads(done.stdout) == [0]
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_importing_the_window_writes_nothing_and_tells_nobody(tmp_path: Path) -> None:
+    rooms = [name for name in modules() if name.startswith("kennel.ui")]
+    script = f"""
+import importlib, json, logging, os, socket, sys
+def refuse(*_):
+    raise AssertionError("somebody was asked")
+socket.socket.connect = refuse
+before = dict(os.environ)
+handlers = len(logging.root.handlers)
+for name in {rooms!r}:
+    importlib.import_module(name)
+heavy = sorted(set({HEAVY!r}) & set(sys.modules))
+print(json.dumps([heavy, len(logging.root.handlers) - handlers,
+                  os.environ["GRADIO_ANALYTICS_ENABLED"]]))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert json.loads(done.stdout) == [["onnxruntime"], 0, "False"]
+    assert list(tmp_path.iterdir()) == []
+    assert not list(SOURCE.rglob("*.pyi"))  # as Gradio writes them beside components of others

@@ -18,6 +18,7 @@ from pictures import draw_dataset
 from kennel.bundle import Bundle, ParityPhotos, read_bundle
 from kennel.cli import main
 from kennel.dataset import Dataset, read_dataset
+from kennel.drift.photos import Seen, look_at
 from kennel.errors import BundleError, DatasetError, ParityError, RunError
 from kennel.evaluate import evaluate_split
 from kennel.images import read_photo
@@ -26,6 +27,7 @@ from kennel.learn import export as exporting
 from kennel.learn.export import export
 from kennel.learn.trained import TrainedClassifier, load_model
 from kennel.run import BEST_WEIGHTS, Run, read_run
+from kennel.sketch import Sketch, read_reference
 
 pytestmark = pytest.mark.slow
 
@@ -53,7 +55,7 @@ def test_the_bundle_says_what_the_contract_asks(bundle: Bundle, tiny_run: Run) -
     assert document["rejection"]["false_refusal_rate"] == 0.05
     assert set(document["metrics"]) == {"validation"}
     assert document["metrics"]["validation"]["n"] == 9
-    assert set(document["files"]) == {"model.onnx", "README.md", "bank.i8"}
+    assert set(document["files"]) == {"model.onnx", "README.md", "bank.i8", "sketch.json"}
     lineage = document["lineage"]
     assert (lineage["run_id"], lineage["dataset_id"]) == ("tiny", tiny_run.dataset_id)
     assert lineage["backbone"]["licence"] == "Apache-2.0"
@@ -66,6 +68,24 @@ def test_the_bundle_states_its_parity(bundle: Bundle) -> None:
     assert (row.format, row.photos, row.label_flips) == ("onnx", 92, 0)
     assert row.max_abs_diff <= row.tolerance == 1e-4
     assert bundle.parity_photos == ParityPhotos(seed=0, validation=9, train=27, awkward=56)
+
+
+def test_the_bundle_holds_a_reference_that_its_own_doors_would_count(
+    bundle: Bundle, dataset: Dataset
+) -> None:
+    reference = read_reference(bundle)
+    assert reference is not None
+    assert (reference.bundle, reference.n, reference.split) == (bundle.bundle_id, 9, "validation")
+    files = [dataset.file(photo) for photo in dataset.split("validation")]
+    again = Sketch(reference)
+    for _, seen in look_at(files, OnnxClassifier(bundle), seed=reference.seed):
+        assert isinstance(seen, Seen)
+        again.add(seen.figures, seen.label)
+    assert again.labels == reference.labels
+    # An edge is a photo's own figure: its last bit may differ, as a batch's does from another's.
+    for name, counts in reference.counts.items():
+        moved = np.abs(np.cumsum(counts) - np.cumsum(again.counts[name])).max()
+        assert moved <= 1, name
 
 
 def test_every_file_of_the_bundle_verifies(bundle: Bundle) -> None:
@@ -287,7 +307,7 @@ def test_export_evaluate_and_show_at_the_door(
     report = json.loads(capsys.readouterr().out)
     splits = {"train": 27, "validation": 9, "test": 6}
     assert {name: figures["n"] for name, figures in report["splits"].items()} == splits
-    held = ["README.md", "bundle.json", "model.onnx", "report"]
+    held = ["README.md", "bundle.json", "model.onnx", "report", "sketch.json"]
     assert [name for name in left_in(home) if name != "bank.i8"] == held
     measured = read_bundle(home)
     assert measured.bundle_id == bundle.bundle_id

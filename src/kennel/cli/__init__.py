@@ -30,6 +30,8 @@ VERBS = {
     "promote": "make a bundle champion, when it is not worse",
     "predict": "answer for photos",
     "serve": "answer over HTTP, with a page",
+    "ui": "a bundle in the browser, with Gradio",
+    "drift": "what is seen, beside what was validated",
     "sign": "say who made a bundle, with a key",
     "verify": "whether a bundle is as it was signed",
     "show": "the pedigree of a run or a bundle",

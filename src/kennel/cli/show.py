@@ -1,5 +1,5 @@
-"""`kennel show RUN|BUNDLE`: its pedigree: photos, commit, configuration, figures, files, and where
-it is deployed; with --verify, whether that is so.
+"""`kennel show RUN|BUNDLE|URL`: its pedigree: photos, commit, configuration, figures, files, and
+where it is deployed; with --verify, whether that is so.
 """
 
 from __future__ import annotations
@@ -19,10 +19,12 @@ if TYPE_CHECKING:
     from kennel.bundle import Bundle
     from kennel.pedigree import Pedigree
     from kennel.run import Run
+    from kennel.served import Served
 
 EXAMPLE = """kennel show bundles/<id>
   kennel show bundles/<id> --verify             every checksum that can be reached, again
-  kennel show runs/<id> --graph --to line.svg   the line as a small graph"""
+  kennel show runs/<id> --graph --to line.svg   the line as a small graph
+  kennel show http://127.0.0.1:8080             which bundle a server answers with"""
 COLUMN = 14
 REGISTRY = "KENNEL_REGISTRY"  # its folder; ./registry where nothing is said
 
@@ -30,9 +32,8 @@ REGISTRY = "KENNEL_REGISTRY"  # its folder; ./registry where nothing is said
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "path",
-        metavar="RUN|BUNDLE",
-        type=Path,
-        help="a folder that kennel train or kennel export wrote",
+        metavar="RUN|BUNDLE|URL",
+        help="a folder that kennel train or kennel export wrote, or a server",
     )
     parser.add_argument(
         "--verify",
@@ -50,6 +51,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    if "://" in args.path:
+        return _show_server(args)
+    args.path = Path(args.path)
     shown = _read(args.path)
     if args.verify:
         return _verify(shown, args)
@@ -92,6 +96,52 @@ def _read(path: Path) -> Run | Bundle:
     )
 
 
+def _show_server(args: argparse.Namespace) -> int:
+    from kennel.served import read_served
+
+    if args.verify or args.graph or args.to is not None:
+        raise UsageError(
+            f"{args.path} is a server, which shows no files: no --verify, --graph or --to.",
+            fix="name its bundle's folder",
+        )
+    served = read_served(args.path)
+    copies = [str(path) for path in _copies(served.bundle_id)]
+    if args.json:
+        document = {**asdict(served), "url": args.path, "copies": copies}
+        print(json.dumps(document, ensure_ascii=False, default=str))
+        return 0
+    said, backbone = served.lineage, served.backbone
+    commit = said.git_commit or "not in a git repository"
+    lines = [
+        _fact("server", args.path),
+        *_answering_lines(served),
+        _fact("trained", f"run {said.run_id}, seed {said.seed}, {said.trained_utc or ''}"),
+        _fact("commit", f"{commit}, with uncommitted changes" if said.dirty else commit),
+        _fact("photos", f"dataset {said.dataset_id[:16]}"),
+        _fact("backbone", f"{backbone.name}, {backbone.source}; licence {backbone.licence}"),
+        _fact("copy here", ", ".join(copies) or "none in bundles/ or the registry"),
+    ]
+    print("\n".join(lines))
+    return 0
+
+
+def _copies(bundle_id: str) -> list[Path]:
+    """Folders of this project whose bundle.json has that id."""
+    from kennel.bundle import BUNDLE_JSON, read_bundle
+    from kennel.errors import BundleError
+
+    found = []
+    registry = Path(os.environ.get(REGISTRY, "registry"))
+    for above in (Path("bundles"), registry / "bundles"):
+        for document in sorted(above.glob(f"*/{BUNDLE_JSON}")):
+            try:
+                if read_bundle(document.parent).bundle_id == bundle_id:
+                    found.append(document.parent)
+            except BundleError:
+                continue
+    return found
+
+
 def _verify(shown: Run | Bundle, args: argparse.Namespace) -> int:
     from kennel.cli.progress import Counter
     from kennel.pedigree.proof import checks_of
@@ -129,8 +179,7 @@ def _lines(shown: Run | Bundle, line: Pedigree) -> list[str]:
     return [*_run_lines(shown), *_pedigree(shown, line), *_files_of_run(shown)]
 
 
-def _bundle_lines(bundle: Bundle) -> list[str]:
-    from kennel.bundle import BUNDLE_JSON, MODEL_SIG
+def _answering_lines(bundle: Bundle | Served) -> list[str]:
     from kennel.images import describe
 
     lines = [
@@ -164,6 +213,13 @@ def _bundle_lines(bundle: Bundle) -> list[str]:
                 f"{row.label_flips} other labels",
             )
         )
+    return lines
+
+
+def _bundle_lines(bundle: Bundle) -> list[str]:
+    from kennel.bundle import BUNDLE_JSON, MODEL_SIG
+
+    lines = _answering_lines(bundle)
     if bundle.parity_photos:
         p = bundle.parity_photos
         lines.append(

@@ -27,6 +27,7 @@ from kennel.bundle import (
     file_sha256,
     read_bundle,
     write_bundle,
+    write_json,
 )
 from kennel.card import CARD, headline, write_card
 from kennel.dataset import Dataset, read_dataset
@@ -46,6 +47,7 @@ from kennel.machine import utc_now
 from kennel.outputs import Outputs
 from kennel.rejection import BANK_FILE
 from kennel.run import BEST_WEIGHTS, CONFIG_YAML, Run
+from kennel.sketch import SKETCH_JSON, read_reference
 
 
 class _Exported:
@@ -121,6 +123,7 @@ def export(
                 _Exported(stage / MODEL_ONNX, run.labels),
                 dataset,
                 run,
+                bundle_id=bundle_id,
                 refuse=refuse,
                 method=method,
                 coverage=coverage,
@@ -128,6 +131,8 @@ def export(
             )
             bundle = _describe(run, dataset, stage, judged, bundle_id)
             bank = None if judged.bank is None else judged.bank.tobytes()
+            write_json(stage / SKETCH_JSON, judged.reference.to_dict())
+            bundle.files[SKETCH_JSON] = _entry(stage / SKETCH_JSON)
         if bank is not None:
             (stage / BANK_FILE).write_bytes(bank)
             bundle.files[BANK_FILE] = _entry(stage / BANK_FILE)
@@ -138,6 +143,7 @@ def export(
         write_card(bundle)
         write_bundle(replace(bundle, files={**bundle.files, CARD: _entry(stage / CARD)}))
         OnnxClassifier(read_bundle(stage))  # what every door would refuse is not exported
+        read_reference(read_bundle(stage))
         if target.is_dir():
             target.rmdir()  # it is empty
         stage.rename(target)

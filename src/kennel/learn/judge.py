@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,13 +19,25 @@ from kennel.bundle import Calibration, Conformal, Rejection, RejectionMethod
 from kennel.calibration import fit_conformal, fit_temperature
 from kennel.dataset import Dataset, Photo
 from kennel.errors import DatasetError, PhotoError, RunError
-from kennel.evaluate import classify_files
+from kennel.evaluate import classify_all
+from kennel.images import read_photo
+from kennel.impression import Look, answered
 from kennel.learn.learner import fit_head
+from kennel.looking import Looking
 from kennel.machine import usable_cores
-from kennel.metrics import Figures, measure
+from kennel.metrics import Figures, measure, softmax
 from kennel.outputs import Classifier
-from kennel.rejection import Answered, Float32, Int64, bank_rows, fit_rejection
+from kennel.rejection import (
+    Answered,
+    Float32,
+    Float64,
+    Int64,
+    Scorer,
+    bank_rows,
+    fit_rejection,
+)
 from kennel.run import Run
+from kennel.sketch import Reference
 
 FALSE_REFUSAL_RATE = 0.05  # share of photos of known labels that "not one I know" may refuse
 HEAD_L2 = 1e-3  # of the heads that choose the method of refusal; as `experiment=quick` has it
@@ -32,7 +45,7 @@ HEAD_L2 = 1e-3  # of the heads that choose the method of refusal; as `experiment
 
 @dataclass(frozen=True, eq=False)
 class Judged:
-    """What goes into bundle.json, and `bank`, Int8[M, D], that goes beside it.
+    """What goes into bundle.json, and `bank`, Int8[M, D], and `reference`, that go beside it.
 
     `figures` are those of the validation photos at the temperature; `features` is D.
     """
@@ -43,6 +56,7 @@ class Judged:
     conformal: Conformal | None
     figures: Figures
     features: int
+    reference: Reference
 
 
 def judge(
@@ -50,6 +64,7 @@ def judge(
     dataset: Dataset,
     run: Run,
     *,
+    bundle_id: str,
     refuse: float = FALSE_REFUSAL_RATE,
     method: RejectionMethod | None = None,
     coverage: float | None = None,
@@ -59,6 +74,7 @@ def judge(
 
     Args:
         classifier: the exported model, with features.
+        bundle_id: of which the reference will be.
         refuse: share of validation photos that may be refused, 0 <= refuse < 1.
         method: of refusal; measured unless given.
         coverage: of prediction sets, 0 < coverage < 1; none are promised without.
@@ -68,10 +84,10 @@ def judge(
         RunError: the model answers every photo alike.
     """
 
-    def answers(photos: Sequence[Photo]) -> Answered:
-        return _answers(classifier, dataset, photos, run, on_photo)
-
-    validation = answers(dataset.split("validation"))
+    looks: list[Look] = []
+    validation = _answers(
+        classifier, dataset, dataset.split("validation"), run, on_photo, looks=looks
+    )
     logits, truth, n = validation.logits, validation.truth, len(validation.truth)
     try:
         temperature = fit_temperature(logits, truth)
@@ -81,7 +97,7 @@ def judge(
     number = {label: index for index, label in enumerate(run.labels)}
     kept = bank_rows(np.array([number[photo.label] for photo in photos]), seed=run.seed)
     rejection, bank = fit_rejection(
-        answers([photos[row] for row in kept]),
+        _answers(classifier, dataset, [photos[row] for row in kept], run, on_photo),
         validation,
         rate=refuse,
         fit_head=linear_head,
@@ -99,7 +115,41 @@ def judge(
         conformal,
         measure(logits / np.float32(temperature), truth),
         validation.features.shape[1],
+        _reference(
+            looks,
+            validation,
+            softmax(logits / np.float32(temperature)),
+            Scorer(rejection, bank)(logits, validation.features),
+            threshold=rejection.threshold,
+            bundle_id=bundle_id,
+            labels=run.labels,
+        ),
     )
+
+
+def _reference(
+    looks: Sequence[Look],
+    validation: Answered,
+    probabilities: Float64,
+    scores: Float64,
+    *,
+    threshold: float,
+    bundle_id: str,
+    labels: Sequence[str],
+) -> Reference:
+    """What the N validation photos were like: Float64[N, K], Float64[N] of their answers."""
+    first = validation.logits.argmax(axis=1)
+    rows = [
+        answered(
+            look,
+            features=validation.features[n],
+            probability=float(probabilities[n, first[n]]),
+            score=float(scores[n]),
+            known=bool(scores[n] >= threshold),
+        )
+        for n, look in enumerate(looks)
+    ]
+    return Reference.of(rows, [labels[k] for k in first], bundle=bundle_id, labels=labels)
 
 
 def linear_head(features: Float32, truth: Int64) -> Callable[[Float32], Float32]:
@@ -117,13 +167,19 @@ def _answers(
     photos: Sequence[Photo],
     run: Run,
     on_photo: Callable[[Path], None] | None,
+    *,
+    looks: list[Look] | None = None,
 ) -> Answered:
+    """What the model gives for those of the photos that can be read, in their order; how they look
+    is added to `looks`.
+    """
     number = {label: index for index, label in enumerate(run.labels)}
     logits, features, truth = [], [], []
-    answers = classify_files(
+    looking = Looking(run.preprocess)
+    answers = classify_all(
         classifier,
         map(dataset.file, photos),
-        run.preprocess,
+        partial(read_photo, preprocess=run.preprocess) if looks is None else looking.read,
         batch_size=8,  # small ones are fastest on a processor, see kennel.learn.features
         threads=usable_cores(),
     )
@@ -136,6 +192,8 @@ def _answers(
         logits.append(answer.logits)
         features.append(answer.features)
         truth.append(number[photo.label])
+        if looks is not None:
+            looks.append(looking.took(file))
         if on_photo is not None:
             on_photo(file)
     if not truth:

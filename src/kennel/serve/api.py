@@ -202,6 +202,24 @@ def _counter_routes(api: FastAPI, counter: Counter, labels: tuple[str, ...]) -> 
     async def metrics(request: Request) -> Response:
         return _Said(await counter.metrics(request.scope["app_request"]))
 
+    @api.get(
+        "/sketch",
+        summary="How many photos of which kind were seen, for `kennel drift`",
+        response_model=dict[str, Any],
+        responses=_problems(401, 404),
+    )
+    async def sketch(request: Request) -> Response:
+        return _Said(await counter.sketch(request.scope["app_request"]))
+
+    @api.get(
+        "/reference",
+        summary="The same of the bundle's validation photos",
+        response_model=dict[str, Any],
+        responses=_problems(401, 404),
+    )
+    async def reference(request: Request) -> Response:
+        return _Said(await counter.reference(request.scope["app_request"]))
+
     if counter.settings.reload:
 
         @api.post(
@@ -356,7 +374,13 @@ def _ask_for_keys(api: FastAPI) -> None:
         document = usual()
         document["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
         for path, operations in document["paths"].items():
-            if path in ("/predict", "/metrics", "/-/reload") or path.endswith("/infer"):
+            if path in (
+                "/predict",
+                "/metrics",
+                "/sketch",
+                "/reference",
+                "/-/reload",
+            ) or path.endswith("/infer"):
                 for operation in operations.values():
                     operation["security"] = [{"key": []}]
         return document

@@ -16,6 +16,7 @@ import traceback
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -24,7 +25,7 @@ from kennel.serve import tally as counting
 from kennel.serve.assets import PAGE_POLICY, assets
 from kennel.serve.bodies import Holder, photo_in, read_body, take_type
 from kennel.serve.clients import Keys, Rate
-from kennel.serve.exposition import CONTENT_TYPE, exposition
+from kennel.serve.exposition import CONTENT_TYPE, exposition, labelled
 from kennel.serve.lanes import GoneError, Lanes
 from kennel.serve.loaded import FORMATS, Loaded, public, row
 from kennel.serve.logs import Log, trace
@@ -32,6 +33,7 @@ from kennel.serve.problems import CONTENT_TYPE as PROBLEM
 from kennel.serve.problems import ProblemError, of
 from kennel.serve.settings import Settings
 from kennel.serve.sniff import quick
+from kennel.sketch import Reference, Sketch, scores
 
 Scope = dict[str, Any]
 Message = dict[str, Any]
@@ -107,7 +109,8 @@ class Counter:
         self._rate = Rate(settings.rate, settings.burst)
         self._holder = Holder(settings.held_bytes)
         self._reloading = asyncio.Lock()
-        self._began = time.time()
+        self._since = slots.began
+        self._sketch = self._sketch_of(loaded)
         self._dirty = False
         self._api: Callable[..., Awaitable[None]] | None = None
         self._pages = assets()
@@ -117,6 +120,8 @@ class Counter:
             "/ready": {"GET": self.ready},
             "/bundle": {"GET": self.bundle},
             "/metrics": {"GET": self.metrics},
+            "/sketch": {"GET": self.sketch},
+            "/reference": {"GET": self.reference},
             "/-/reload": {"POST": self.reload_asked},
             **{path: {"GET": self.page} for path in self._pages},
         }
@@ -126,8 +131,8 @@ class Counter:
             return
         path: str = scope["path"]
         root = self.settings.root_path
-        if root and (path == root or path.startswith(f"{root}/")):
-            path = path.removeprefix(root) or "/"
+        if root and path.startswith(f"{root}/"):
+            path = path.removeprefix(root)
         headers = dict(scope["headers"])
         trace_id, parent_id = trace(headers.get(b"traceparent", b"").decode("latin-1"))
         request = Request(scope, receive, path, headers, trace_id, parent_id)
@@ -159,6 +164,8 @@ class Counter:
         handlers = self._routes.get(request.path)
         if request.path == "*" and method == "OPTIONS":
             handlers = {"GET": self.live, "POST": self.predict}  # what the server can at all
+        if request.path == self.settings.root_path and request.path:  # the page's own are below it
+            return Reply(308, b"", headers=[(b"location", f"{request.path}/".encode())])
         if handlers is None:
             raise ProblemError(404, f"{request.path[:200]} is not here.", fix="see /openapi.json")
         if method == "OPTIONS":
@@ -192,6 +199,8 @@ class Counter:
         stages = {"queue": waited, **seen.seconds}
         total = time.perf_counter() - arrived
         self.answered(seen.answer.label if seen.answer.known else None, len(photo))
+        if seen.figures is not None and loaded is self.loaded and self._sketch is not None:
+            self._sketch.add(seen.figures, seen.answer.label)
         for stage, seconds in (*stages.items(), ("total", time.perf_counter() - request.began)):
             counting.observe(self.tally["stages"], stage, seconds)
         request.facts = {"known": seen.answer.known, "photo_bytes": len(photo)}
@@ -229,11 +238,37 @@ class Counter:
             "queue_limit": float(self.settings.queue),
             "held_bytes": float(self._holder.held),
             "workers": float(self.settings.workers),
-            "start_time_seconds": self._began,
+            "start_time_seconds": self._slots.began,
         }
+        counted = self.counted()
+        if (sketch := self._merged(counted)) is not None:
+            gauges["drift_photos"] = float(sketch.n)
+            for figure, score in scores(sketch.reference, sketch).items():
+                gauges[labelled("drift_psi", figure=figure)] = score
         told = {"bundle_id": bundle.bundle_id, "run_id": bundle.lineage.run_id}
-        text = exposition(self.counted(), gauges=gauges, bundle=told)
+        text = exposition(counted, gauges=gauges, bundle=told)
         return Reply(200, text, content_type=CONTENT_TYPE)
+
+    async def sketch(self, request: Request) -> Reply:
+        """`GET /sketch`: how many photos of which kind were seen, for `kennel drift`."""
+        self.keys.check(request.headers)
+        sketch = self._merged(self.counted())
+        if sketch is None:
+            raise _no_reference()
+        document = {
+            "bundle": sketch.reference.bundle,
+            "since": datetime.fromtimestamp(self._since, UTC).isoformat(timespec="seconds"),
+            "sketch": sketch.to_dict(),
+        }
+        return Reply(200, json.dumps(document, ensure_ascii=False).encode())
+
+    async def reference(self, request: Request) -> Reply:
+        """`GET /reference`: the same of the bundle's validation photos."""
+        self.keys.check(request.headers)
+        if self.loaded.reference is None:
+            raise _no_reference()
+        document = self.loaded.reference.to_dict()
+        return Reply(200, json.dumps(document, ensure_ascii=False).encode())
 
     async def page(self, request: Request) -> Reply:
         """`GET /` and what the page needs."""
@@ -269,12 +304,14 @@ class Counter:
         """
         async with self._reloading:
             try:
-                self.loaded = await self.lanes.aside(self._load)
+                loaded = await self.lanes.aside(self._load)
             except KennelError as error:
                 counting.count(self.tally["reloads"], "refused")
                 self._changed()
                 self._log.write("reload refused", error=error.message, fix=error.fix)
                 return error
+            self._since = time.time()
+            self.loaded, self._sketch = loaded, self._sketch_of(loaded)
             counting.count(self.tally["reloads"], "done")
             self._changed()
             self._log.write("reloaded", bundle=self.loaded.bundle.bundle_id)
@@ -311,6 +348,25 @@ class Counter:
         if self._dirty:
             self._dirty = False
             self._slots.write(self._worker, self.tally)
+
+    def _sketch_of(self, loaded: Loaded) -> Sketch | None:
+        """What goes on being counted in the tally, of one bundle at a time."""
+        reference, sketches = loaded.reference, self.tally["sketches"]
+        if reference is None:
+            sketches.clear()
+            return None
+        kept = sketches.get(reference.digest, {"counts": {}, "labels": {}})
+        sketch = _sketch(reference, kept)
+        sketches.clear()
+        sketches[reference.digest] = {"counts": sketch.counts, "labels": sketch.labels}
+        return sketch
+
+    def _merged(self, counted: dict[str, Any]) -> Sketch | None:
+        """The sketch of all workers that answer with this worker's bundle."""
+        reference = self.loaded.reference
+        return (
+            None if reference is None else _sketch(reference, counted["sketches"][reference.digest])
+        )
 
     def _let_in(self, request: Request) -> None:
         key = self.keys.check(request.headers)
@@ -448,6 +504,16 @@ def _refusal(problem: ProblemError, trace_id: str) -> Reply:
     headers.append((b"cache-control", b"no-store"))
     body = json.dumps(document, ensure_ascii=False).encode()
     return Reply(problem.status, body, PROBLEM, headers)
+
+
+def _sketch(reference: Reference, kept: dict[str, Any]) -> Sketch:
+    return Sketch(reference, sum(kept["labels"].values()), kept["counts"], kept["labels"])
+
+
+def _no_reference() -> ProblemError:
+    return ProblemError(
+        404, "This bundle has no sketch.json of its validation photos.", fix="export the run again"
+    )
 
 
 def _top(query: bytes) -> int:

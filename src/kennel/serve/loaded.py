@@ -9,20 +9,25 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from kennel.bundle import Bundle, read_bundle
 from kennel.errors import BundleError
-from kennel.images import fit, normalise, open_photo, working_short_side
+from kennel.images import fit, full_size, normalise, open_photo, working_short_side
+from kennel.impression import answered, look
 from kennel.infer import Answer, OnnxClassifier
 from kennel.outputs import Outputs
 from kennel.serve.sniff import check
+from kennel.sketch import read_reference
 
-FORMATS = ("JPEG", "PNG", "WebP", "GIF", "HEIC")  # what browsers and cameras send
+# What browsers and cameras send.
+FORMATS = ("JPEG", "PNG", "WebP", "GIF", *(("HEIC",) if find_spec("pillow_heif") else ()))
 
 
 @dataclass(frozen=True)
@@ -31,10 +36,12 @@ class Seen:
 
     Attributes:
         seconds: of each stage: "decode" (bytes to input) and "model" (input to answer).
+        figures: what is counted of it for drift; None where the bundle has no reference.
     """
 
     answer: Answer
     seconds: dict[str, float]
+    figures: dict[str, float] | None
 
 
 class Loaded:
@@ -56,6 +63,7 @@ class Loaded:
 
             self.bundle = require_signature(path, public_key=public_key)
         self.classifier = OnnxClassifier(self.bundle, threads=threads)
+        self.reference = read_reference(self.bundle)
         self._at_least = working_short_side(self.bundle.preprocess)
         self._check()
 
@@ -67,13 +75,26 @@ class Loaded:
             BundleError: the model gives none.
         """
         began = time.perf_counter()
-        values = self.read(photo, max_pixels=max_pixels)
+        image = self._open(photo, max_pixels)
+        pixels = fit(image, self.bundle.preprocess)
+        values = normalise(pixels, self.bundle.preprocess)
         read = time.perf_counter()
         outputs = self.classifier.outputs(values[None])
         features = None if outputs.features is None else outputs.features[0]
         answer = self.classifier.answer(Outputs(outputs.logits[0], features), top=top)
         done = time.perf_counter()
-        return Seen(answer, {"decode": read - began, "model": done - read})
+        figures = None
+        if self.reference is not None:
+            width, height = full_size(image)
+            figures = answered(
+                look(width=width, height=height, pixels=pixels),
+                features=features,
+                probability=answer.probability,
+                score=answer.score,
+                known=answer.known,
+                seed=self.reference.seed,
+            )
+        return Seen(answer, {"decode": read - began, "model": done - read}, figures)
 
     def read(self, photo: bytes, *, max_pixels: int) -> NDArray[np.float32]:
         """A photo as the model's input: Float32[3, H, W].
@@ -82,15 +103,17 @@ class Loaded:
             PhotoError: it cannot be read, or is refused.
         """
         preprocess = self.bundle.preprocess
+        return normalise(fit(self._open(photo, max_pixels), preprocess), preprocess)
+
+    def _open(self, photo: bytes, max_pixels: int) -> Image.Image:
         check(photo)
-        image = open_photo(
+        return open_photo(
             photo,
             at_least=self._at_least,
-            fill=preprocess.fill,
+            fill=self.bundle.preprocess.fill,
             max_pixels=max_pixels,
             formats=FORMATS,
         )
-        return normalise(fit(image, preprocess), preprocess)
 
     def _check(self) -> None:
         """Answers a grey picture: the model runs, and the first client does not wait for its

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import mmap
+import time
 from bisect import bisect_left
 from typing import Any
 
@@ -65,7 +66,7 @@ class Slots:
     """
 
     def __init__(self, workers: int) -> None:
-        self.workers = workers
+        self.workers, self.began = workers, time.time()
         self._memory = mmap.mmap(-1, workers * SLOT)
 
     def write(self, worker: int, tally: dict[str, Any]) -> bool:

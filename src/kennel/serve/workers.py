@@ -217,7 +217,7 @@ class _Watchman:
                 continue
             why = _heard(worker.heard)
             os.close(worker.heard)
-            del self._workers[number]  # who is started now closes the pipes of the others
+            del self._workers[number]  # so that the next one does not close its pipe again
             lived = time.monotonic() - worker.started
             pause_s = 0.0
             if lived < SOON_S:

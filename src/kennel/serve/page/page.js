@@ -93,8 +93,8 @@ async function answerAll(files) {
   round = mine;
   following = true;
   const taken = files.slice(0, MOST);
-  const left = files.length - taken.length;
-  notice(left ? `${MOST} photos at a time: ${left} were left out. kennel predict answers whole folders.` : "");
+  const [took, came] = [taken.length, files.length];
+  notice(took < came ? `The first ${took} of ${came} were taken: kennel predict answers whole folders.` : "");
   for (const [at, file] of taken.entries()) {
     await answerOne(file, mine.signal, taken.length > 1 ? `${at + 1} of ${taken.length}` : "");
     if (mine.signal.aborted) return;
@@ -139,7 +139,7 @@ async function asked(file, signal, place) {
   for (;;) {
     try {
       const about = await bundle().catch(refusedKey);
-      const { body, type, shrunk } = await toSend(file, about?.preprocess);
+      const { body, type, shrunk } = await toSend(file, about);
       signal.throwIfAborted();
       checkSize(body.size, about?.limits);
       const answer = await predict(body, type, { top: TOP, signal });

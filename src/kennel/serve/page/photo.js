@@ -2,8 +2,9 @@
 //
 // The server makes the model's input itself. So that this changes no answer, what is sent keeps
 // TIMES the pixels of that input, its numbers as they are in the file (profiles are ignored there,
-// too), and the colour behind transparency that the bundle names. A file that the browser cannot
-// read (TIFF, HEIC) is sent as it is, and the server decides.
+// too), and the colour behind transparency that the bundle names. A kind that the server does not
+// take and the browser can read (BMP, AVIF) is sent as JPEG; one that the browser cannot read
+// (TIFF, HEIC) as it is, and the server decides.
 
 export const SMALL = 1_500_000; // bytes up to which a file is not touched
 export const LARGEST = 4_000_000; // bytes that all clouds let through: Lambda takes 6 MB as base64
@@ -11,24 +12,31 @@ export const TIMES = 5; // of the model's input, what the short side keeps
 const QUALITIES = [0.92, 0.85, 0.75, 0.6];
 const THUMBNAIL = 192; // pixels of the long side
 
-// Args: file, and `preprocess` of the bundle: its size and fill, or null where it is not known.
+// Args: file, and what the bundle says: its `preprocess` and the server's `limits`; null where it
+// cannot be asked.
 // Returns: {body, type, shrunk}; shrunk is {from, to} in bytes, or null.
-export async function toSend(file, preprocess) {
+export async function toSend(file, bundle) {
   const type = await contentType(file);
   const asItIs = { body: file, type, shrunk: null };
-  if (file.size <= SMALL || !preprocess?.size) return asItIs;
+  const taken = takes(bundle?.limits?.formats, type);
+  if ((taken && file.size <= SMALL) || !bundle?.preprocess?.size) return asItIs;
   const image = await decoded(file);
   if (image === null) return asItIs;
   try {
-    const least = TIMES * preprocess.size;
-    const scale = Math.min(1, least / Math.min(image.width, image.height));
-    if (scale === 1 && file.size <= LARGEST) return asItIs;
-    const body = await encoded(image, scale, preprocess.fill ?? [128, 128, 128]);
-    if (body === null || body.size >= file.size) return asItIs;
+    const { size, fill } = bundle.preprocess;
+    const scale = Math.min(1, (TIMES * size) / Math.min(image.width, image.height));
+    if (taken && scale === 1 && file.size <= LARGEST) return asItIs;
+    const body = await encoded(image, scale, fill ?? [128, 128, 128]);
+    if (body === null || (taken && body.size >= file.size)) return asItIs;
     return { body, type: "image/jpeg", shrunk: { from: file.size, to: body.size } };
   } finally {
     image.close();
   }
+}
+
+// Whether the server reads "image/png" by its own list, such as ["JPEG", "PNG"].
+function takes(formats, type) {
+  return !formats || formats.some((name) => type === `image/${name.toLowerCase()}`);
 }
 
 // A picture of at most THUMBNAIL pixels, or null.
