@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 JPEG = {"content-type": "image/jpeg"}
-START_S = 60.0
+DOCUMENT = {"type", "title", "status", "detail", "fix", "instance"}  # of RFC 9457, and ours
 
 
 @dataclass(frozen=True)
@@ -195,6 +195,17 @@ def form(*fields: tuple[str, bytes], boundary: str = "a-boundary") -> tuple[byte
         parts.append(f"--{boundary}\r\n{said}\r\n\r\n".encode() + value + b"\r\n")
     body = b"".join((*parts, f"--{boundary}--\r\n".encode()))
     return body, {"content-type": f"multipart/form-data; boundary={boundary}"}
+
+
+def is_problem(reply: Reply, status: int) -> bool:
+    """Whether a refusal is a whole problem document of that status."""
+    assert reply.status == status, reply
+    assert reply.headers["content-type"] == "application/problem+json"
+    document = reply.json
+    assert document.keys() >= DOCUMENT
+    assert document["status"] == status
+    assert document["detail"].endswith(".")
+    return True
 
 
 def head(method: str, path: str, *headers: str, host: Sequence[str] = ("host: here",)) -> bytes:

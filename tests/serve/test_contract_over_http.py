@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import re
 import subprocess
@@ -10,29 +9,19 @@ import sys
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 import pytest
 from bundles import LABELS
+from inference_requests import tensor
 from PIL import Image
-from running import JPEG, Reply, Running, form, head, replies
+from prometheus_text import metrics
+from running import JPEG, Running, form, head, is_problem, replies
 
 from kennel.awkward import awkward_photos, saved
 
 Serve = Callable[..., Running]
 RED = saved(Image.new("RGB", (50, 40), "red"), "JPEG")
-DOCUMENT = {"type", "title", "status", "detail", "fix", "instance"}
 PATHS = ("/", "/live", "/ready", "/bundle", "/metrics", "/openapi.json", "/v2", "/v2/models/kennel")
-
-
-def is_problem(reply: Reply, status: int) -> bool:
-    assert reply.status == status, reply
-    assert reply.headers["content-type"] == "application/problem+json"
-    document = reply.json
-    assert document.keys() >= DOCUMENT
-    assert document["status"] == status
-    assert document["detail"].endswith(".")
-    return True
 
 
 def test_a_photo_is_answered_as_the_contract_says(server: Running) -> None:
@@ -172,60 +161,6 @@ def test_awkward_photos_are_answered_as_kennel_predict_does(
             assert answer == {k: v for k, v in told[name].items() if k != "path"}, name
 
 
-# ---- metrics
-
-SAMPLE = re.compile(
-    r'(?P<name>[a-zA-Z_:][\w:]*)(?:\{(?P<labels>(?:\w+="(?:[^"\\\n]|\\["\\n])*",?)*)\})? '
-    r"(?P<value>[+-]?(?:\d+(?:\.\d+)?(?:e[+-]?\d+)?|Inf|NaN))"
-)
-
-
-def metrics(text: str) -> dict[str, dict[str, float]]:
-    """Samples by family and line. Strict: each family once, its type first, no sample twice.
-
-    Source: Prometheus text exposition format 0.0.4.
-    """
-    families: dict[str, dict[str, float]] = {}
-    kinds: dict[str, str] = {}
-    family = ""
-    assert text.endswith("\n")
-    for line in text.splitlines():
-        if line.startswith("# HELP "):
-            continue
-        if line.startswith("# TYPE "):
-            _, _, family, kind = line.split(" ")
-            assert family not in kinds, f"{family} stands there twice"
-            assert kind in ("counter", "gauge", "histogram")
-            kinds[family], families[family] = kind, {}
-            continue
-        match = SAMPLE.fullmatch(line)
-        assert match, line
-        name = match["name"]
-        suffixes = ("_bucket", "_sum", "_count") if kinds[family] == "histogram" else ("",)
-        assert name in [family + suffix for suffix in suffixes], line
-        key = line.rpartition(" ")[0]
-        assert key not in families[family], line
-        families[family][key] = float(match["value"])
-        if kinds[family] == "counter":
-            assert name.endswith("_total")
-    for family, kind in kinds.items():
-        if kind == "histogram":
-            _check_histogram(families[family])
-    return families
-
-
-def _check_histogram(samples: dict[str, float]) -> None:
-    buckets: dict[str, list[float]] = {}
-    for key, value in samples.items():
-        if "_bucket{" in key:
-            buckets.setdefault(re.sub(r',?le="[^"]*"', "", key).replace("_bucket", ""), []).append(
-                value
-            )
-    for key, values in buckets.items():
-        assert values == sorted(values), key
-        assert samples[key.replace("{", "_count{")] == values[-1]
-
-
 def total(server: Running, family: str) -> float:
     reply = server.ask("GET", "/metrics")
     assert reply.headers["content-type"].startswith("text/plain; version=0.0.4")
@@ -263,8 +198,6 @@ def test_labels_of_any_letters_stay_readable_in_metrics(serve: Serve, tmp_path: 
         running.predict(saved(Image.new("RGB", (9, 9), colour), "PNG"))
     assert total(running, "answers_total") == 3
 
-
-# ---- keys, rate, cors
 
 KEY = "a-key-that-nobody-guesses"
 
@@ -335,112 +268,6 @@ def test_other_pages_may_ask_where_they_are_named_and_nowhere_else(
     assert "access-control-allow-origin" not in refused
     assert refused["vary"] == "origin"
     assert "access-control-allow-credentials" not in running.predict(RED, **own).headers
-
-
-# ---- Open Inference Protocol
-
-
-def tensor(values: Any = None, *, shape: list[int] | None = None, **more: Any) -> bytes:
-    numbers = [1.0] * 64 + [0.0] * 128 if values is None else values
-    given = {"name": "input", "shape": shape or [1, 3, 8, 8], "datatype": "FP32", "data": numbers}
-    return json.dumps({"inputs": [given], **more}).encode()
-
-
-def image(*files: str | bytes, n: int | None = None) -> bytes:
-    texts = [each if isinstance(each, str) else base64.b64encode(each).decode() for each in files]
-    shape = [len(texts) if n is None else n]
-    given = {"name": "image", "shape": shape, "datatype": "BYTES", "data": texts}
-    return json.dumps({"inputs": [given]}).encode()
-
-
-def infer(server: Running, body: bytes, path: str = "/v2/models/kennel/infer") -> Reply:
-    return server.ask("POST", path, body, {"content-type": "application/json"})
-
-
-def outputs(reply: Reply) -> dict[str, Any]:
-    assert reply.status == 200, reply
-    return {each["name"]: each["data"] for each in reply.json["outputs"]}
-
-
-def test_the_protocol_s_metadata_and_health(server: Running) -> None:
-    assert server.ask("GET", "/v2").json["name"] == "kennel"
-    assert server.ask("GET", "/v2/health/live").json == {"live": True}
-    assert server.ask("GET", "/v2/health/ready").json == {"ready": True}
-    own = server.ask("GET", "/v2/models/kennel/versions/tiny-0a1b2c3d").json
-    assert own == server.ask("GET", "/v2/models/kennel").json
-    assert own["inputs"][0]["shape"] == [-1, 3, 8, 8]
-    assert server.ask("GET", "/v2/models/kennel/ready").json == {"name": "kennel", "ready": True}
-    for path in ("/v2/models/other", "/v2/models/kennel/versions/1", "/v2/models/other/ready"):
-        assert is_problem(server.ask("GET", path), 404)
-    assert is_problem(infer(server, tensor(), "/v2/models/other/infer"), 404)
-
-
-def test_a_tensor_and_a_photo_are_answered_alike(server: Running) -> None:
-    by_photo = outputs(infer(server, image(saved(Image.new("RGB", (8, 8), "red"), "PNG"))))
-    by_tensor = outputs(infer(server, tensor()))
-    assert by_photo == by_tensor
-    assert by_tensor["label"] == ["red"]
-    assert by_tensor["known"] == [True]
-    nested = [[[[1.0] * 8] * 8, [[0.0] * 8] * 8, [[0.0] * 8] * 8]]
-    assert outputs(infer(server, tensor(nested))) == by_tensor
-
-
-def test_outputs_are_those_that_were_asked_for(server: Running) -> None:
-    reply = infer(server, tensor(outputs=[{"name": "logits"}, {"name": "features"}], id="seven"))
-    assert list(outputs(reply)) == ["logits", "features"]
-    assert reply.json["id"] == "seven"
-    assert outputs(reply)["features"] == [1, 0, 0]
-    assert is_problem(infer(server, tensor(outputs=[{"name": "other"}])), 400)
-
-
-@pytest.mark.parametrize(
-    ("body", "status"),
-    [
-        (tensor(shape=[1, 3, 8, 9]), 400),
-        (tensor(shape=[2, 3, 8, 8]), 400),
-        (tensor(shape=[0, 3, 8, 8]), 400),
-        (tensor(shape=[-1, 3, 8, 8]), 400),
-        (tensor(shape=[192]), 400),
-        (tensor([0.5] * 191), 400),
-        (tensor([]), 400),
-        (tensor([[1.0], 2.0]), 400),
-        (tensor(["0.5"] * 192), 400),
-        (tensor([None] * 192), 400),
-        (tensor([{}] * 192), 400),
-        (tensor([float("nan")] * 192), 400),
-        (tensor([float("inf")] * 192), 400),
-        (tensor([1e39] * 192), 400),
-        (tensor([10**400] * 192), 400),
-        (tensor([1e38] * 192), 422),
-        (image("no base64!"), 400),
-        (image(RED, n=2), 400),
-        (image(), 400),
-        (image(b"no photo"), 415),
-        (image(RED[:100]), 422),
-        (image(*[RED] * 65), 400),
-        (b"", 400),
-        (b"{", 400),
-        (b"[]", 400),
-        (b'{"inputs": []}', 400),
-        (b"\xff\xfe", 400),
-        (b"[" * 10_000, 400),
-        (b'{"a":' * 10_000, 400),
-        (b"[" * 100_000, 413),
-        (
-            b'{"inputs":[{"name":"input","shape":[1],"datatype":"FP32","data":['
-            + b"1," * 700_000
-            + b"1]}]}",
-            413,
-        ),
-    ],
-    ids=lambda value: repr(value)[:60],
-)
-def test_what_the_protocol_does_not_take_is_refused_in_words(
-    server: Running, body: bytes, status: int
-) -> None:
-    reply = infer(server, body)
-    assert is_problem(reply, status)
-    assert reply.json["error"] == reply.json["detail"]
 
 
 def test_the_document_names_every_path(server: Running) -> None:

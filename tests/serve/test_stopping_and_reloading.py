@@ -18,8 +18,8 @@ import pytest
 from beside import GoodClient
 from bundles import tiny_bundle
 from hostile_uploads import RED, png_of
+from prometheus_text import metrics
 from running import Running, everything, head, popen, replies
-from test_contract_over_http import metrics
 
 from kennel.awkward import saved
 
