@@ -105,6 +105,7 @@ def make_api(counter: Counter) -> FastAPI:
         version=kennel.__version__,
         docs_url=None,  # they fetch their scripts from elsewhere
         redoc_url=None,
+        redirect_slashes=False,  # it would lead to the host that the client named
         servers=[{"url": counter.settings.root_path or "/"}],
         license_info={"name": "Apache-2.0"},
     )
@@ -311,41 +312,53 @@ def _inference_routes(api: FastAPI, counter: Counter) -> None:
 async def _infer(counter: Counter, body: bytes, gone: Any) -> v2.InferResponse:
     loaded, pixels = counter.loaded, counter.settings.pixels
 
-    def work() -> tuple[v2.InferResponse, list[str | None]]:
-        return v2.infer(loaded, v2.parse(body), max_pixels=pixels)
+    def read() -> tuple[v2.InferRequest, bool]:
+        request = v2.parse(body)
+        return request, v2.is_quick(request)
 
-    # Numbers as text are slow to read, and Python is held while they are.
-    (response, labels), _ = await counter.lanes.run(work, quick=len(body) < 2**20, gone=gone)
+    # Numbers as text are slow to read; and what they ask for is not known before they are.
+    (asked, quick), _ = await counter.lanes.run(read, quick=len(body) < 2**18, gone=gone)
+    (response, labels), _ = await counter.lanes.run(
+        lambda: v2.infer(loaded, asked, max_pixels=pixels), quick=quick, gone=gone
+    )
     for label in labels:
         counter.answered(label, len(body) // len(labels))
     return response
 
 
 def _handle_errors(api: FastAPI) -> None:
-    def said(problem: ProblemError) -> Response:
-        document = {**problem.document(), "error": problem.detail}
+    def said(request: Request, problem: ProblemError) -> Response:
+        asked = request.scope["app_request"]
+        document = {
+            **problem.document(),
+            "instance": f"urn:trace:{asked.trace_id}",
+            "error": problem.detail,
+        }
         return JSONResponse(document, problem.status, media_type=PROBLEM, headers=problem.headers)
 
     async def problem(request: Request, error: Exception) -> Response:
         assert isinstance(error, ProblemError)
-        return said(error)
+        return said(request, error)
 
     async def refused(request: Request, error: Exception) -> Response:
         assert isinstance(error, KennelError)
-        return said(of(error))
+        return said(request, of(error))
 
     async def invalid(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
-        return said(ProblemError(400, f"{place}: {first['msg']}.", fix="see /openapi.json"))
+        return said(
+            request, ProblemError(400, f"{place}: {first['msg']}.", fix="see /openapi.json")
+        )
 
     async def http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         headers = dict(error.headers or {})
         detail = f"{request.url.path[:200]}: {error.detail}."
         return said(
-            ProblemError(error.status_code, detail, fix="see /openapi.json", headers=headers)
+            request,
+            ProblemError(error.status_code, detail, fix="see /openapi.json", headers=headers),
         )
 
     api.add_exception_handler(ProblemError, problem)

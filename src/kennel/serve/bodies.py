@@ -15,6 +15,7 @@ Receive = Callable[[], Awaitable[dict[str, Any]]]
 
 FIELD = "image"
 MOST_PARTS = 16
+MOST_TYPE_BYTES = 1000
 MOST_PART_HEADERS = 8
 MOST_PART_HEADER_BYTES = 4096
 DRAINED = 4  # times the limit that is read and thrown away, so that the refusal is heard
@@ -47,7 +48,8 @@ async def read_body(
     """
     declared = headers.get(b"content-length", b"")
     if declared and (not declared.isdigit() or int(declared[:20]) > most):
-        await _drain(receive, most)
+        if b"expect" not in headers:  # who asks first has sent nothing yet, and will not
+            await _drain(receive, most)
         raise _too_large(most)
     parts: list[bytes] = []
     size, whole = 0, False
@@ -90,6 +92,8 @@ def take_type(header: bytes) -> str:
     """
     content_type = header.decode("latin-1")
     kind = content_type.partition(";")[0].strip().lower()
+    if len(content_type) > MOST_TYPE_BYTES:  # its parser's time grows with the square of that
+        raise ProblemError(415, "The content type has no end.", fix=SEND_A_PHOTO)
     if kind in ("multipart/form-data", "application/octet-stream") or kind.startswith("image/"):
         return content_type
     said = f"{kind[:80]!r} is no type of image" if kind else "The request names no content type"

@@ -138,7 +138,7 @@ class Counter:
         trace_id, parent_id = trace(headers.get(b"traceparent", b"").decode("latin-1"))
         request = Request(scope, receive, path, headers, trace_id, parent_id)
         try:
-            if path.startswith(LATER) and scope["method"] != "OPTIONS":
+            if path.startswith(LATER):
                 reply = await self._later(request)
             else:
                 reply = await self._reply(request)
@@ -163,6 +163,8 @@ class Counter:
     async def _reply(self, request: Request) -> Reply:
         method = request.scope["method"]
         handlers = self._routes.get(request.path)
+        if request.path == "*" and method == "OPTIONS":
+            handlers = {"GET": self.live, "POST": self.predict}  # what the server can at all
         if request.path == self.settings.root_path and request.path:  # the page's own are below it
             return Reply(308, b"", headers=[(b"location", f"{request.path}/".encode())])
         if handlers is None:
@@ -231,6 +233,7 @@ class Counter:
         """`GET /metrics`: what all workers have counted."""
         self.keys.check(request.headers)
         bundle = self.loaded.bundle
+        self.publish()  # else who asks another worker next would see less than was said here
         gauges = {
             "queue_photos": float(self.lanes.waiting),
             "queue_limit": float(self.settings.queue),
@@ -329,6 +332,12 @@ class Counter:
             counting.count(self.tally["answers"], label)
         self.tally["photo_bytes"] += size
 
+    def refused(self, status: int, detail: str) -> None:
+        """Counts and logs what was no request, or none that ended: see `kennel.serve.protocol`."""
+        counting.count(self.tally["requests"], f"other other {status}")
+        self._changed()
+        self._log.write("refused", status=status, detail=detail)
+
     def counted(self) -> dict[str, Any]:
         """What all workers have counted; of the others, as they published it last."""
         total = self.tally
@@ -369,7 +378,8 @@ class Counter:
 
     async def _later(self, request: Request) -> Reply:
         """What FastAPI answers, kept until it is whole: its answers are small."""
-        if request.path.startswith("/v2/models") and request.scope["method"] == "POST":
+        method = request.scope["method"]
+        if request.path.startswith("/v2/models") and method == "POST":
             self._let_in(request)
         if self._api is None:
             self._api = await self.lanes.aside(self._make_api)
@@ -393,8 +403,17 @@ class Counter:
                 sent = True
                 return {"type": "http.request", "body": body, "more_body": False}
 
-            scope = {**request.scope, "path": request.path, "root_path": "", "app_request": request}
+            scope = {
+                **request.scope,
+                "method": "GET" if method == "HEAD" else method,
+                "path": request.path,
+                "root_path": "",
+                "app_request": request,
+            }
             await api(scope, receive, send)
+        if method == "OPTIONS" and started["status"] == 405:
+            allow = next(value for name, value in started["headers"] if name == b"allow")
+            return Reply(204, b"", headers=[(b"allow", allow + b", OPTIONS")])
         headers = [pair for pair in started["headers"] if pair[0] != b"content-length"]
         kinds = [value for name, value in headers if name == b"content-type"]
         rest = [pair for pair in headers if pair[0] != b"content-type"]
@@ -408,14 +427,17 @@ class Counter:
     def _cors(self, request: Request) -> list[tuple[bytes, bytes]]:
         origin = request.headers.get(b"origin")
         allowed = self.settings.cors
-        if not origin or not allowed:
+        if not allowed:
             return []
-        if "*" not in allowed and origin.decode("latin-1") not in allowed:
-            return []
+        if "*" not in allowed and (not origin or origin.decode("latin-1") not in allowed):
+            return [(b"vary", b"origin")]
         return [
-            (b"access-control-allow-origin", b"*" if "*" in allowed else origin),
+            (b"access-control-allow-origin", b"*" if "*" in allowed else origin or b""),
             (b"access-control-allow-methods", b"GET, POST"),
-            (b"access-control-allow-headers", b"authorization, content-type, traceparent"),
+            (
+                b"access-control-allow-headers",
+                b"authorization, content-type, traceparent, x-api-key",
+            ),
             (b"access-control-expose-headers", b"server-timing, retry-after, traceresponse"),
             (b"vary", b"origin"),
         ]
@@ -469,12 +491,9 @@ class _Held:
 
 
 async def _send(send: Send, reply: Reply) -> None:
-    headers = [
-        (b"content-length", str(len(reply.body)).encode()),
-        *SAFE,
-        *reply.headers,
-    ]
+    headers = [*SAFE, *reply.headers]
     if reply.status not in (204, 304):
+        headers.append((b"content-length", str(len(reply.body)).encode()))
         headers.append((b"content-type", reply.content_type))
     if not any(name == b"content-security-policy" for name, _ in reply.headers):
         headers += NOTHING

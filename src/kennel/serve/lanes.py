@@ -43,6 +43,7 @@ class Lanes:
         self._mean_s = 0.02  # that a photo takes, of late
         self._quick = ThreadPoolExecutor(1, thread_name_prefix="answers")
         self._slow = ThreadPoolExecutor(1, thread_name_prefix="slow", initializer=_give_way)
+        self._aside = ThreadPoolExecutor(1, thread_name_prefix="aside", initializer=_give_way)
 
     async def run(
         self,
@@ -81,12 +82,15 @@ class Lanes:
         return done, waited
 
     async def aside(self, work: Callable[[], T]) -> T:
-        """What `work` returns, in the second thread: for what is no photo and may take long."""
-        return await asyncio.get_running_loop().run_in_executor(self._slow, work)
+        """What `work` returns, in a thread of its own: for what is no photo and may take long, and
+        must not wait behind photos that do.
+        """
+        return await asyncio.get_running_loop().run_in_executor(self._aside, work)
 
     def close(self) -> None:
         self._quick.shutdown(wait=False, cancel_futures=True)
         self._slow.shutdown(wait=False, cancel_futures=True)
+        self._aside.shutdown(wait=False, cancel_futures=True)
 
     @property
     def _most_slow(self) -> int:

@@ -23,7 +23,7 @@ from kennel.images import fit, full_size, normalise, open_photo, working_short_s
 from kennel.impression import answered, look
 from kennel.infer import Answer, OnnxClassifier
 from kennel.outputs import Outputs
-from kennel.serve.sniff import check_scans
+from kennel.serve.sniff import check
 from kennel.sketch import read_reference
 
 # What browsers and cameras send.
@@ -106,7 +106,7 @@ class Loaded:
         return normalise(fit(self._open(photo, max_pixels), preprocess), preprocess)
 
     def _open(self, photo: bytes, max_pixels: int) -> Image.Image:
-        check_scans(photo)
+        check(photo)
         return open_photo(
             photo,
             at_least=self._at_least,

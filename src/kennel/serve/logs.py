@@ -35,18 +35,8 @@ class Log:
 
     def write(self, event: str, **facts: Any) -> None:
         """One line. Facts that are None are left out."""
-        if self._style == "none":
-            return
-        now = time.time()
-        stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now % 1 * 1000):03}Z"
-        known = {name: value for name, value in facts.items() if value is not None}
-        if self._style == "json":
-            record = {"time": stamp, "event": event, "worker": self._worker, **known}
-            line = json.dumps(record, ensure_ascii=False, default=str)
-        else:
-            words = " ".join(f"{name}={_plain(value)}" for name, value in known.items())
-            line = f"{stamp} {event} {words}"
-        self._put(line)
+        if self._style != "none":
+            self._put(line(self._style, event, worker=self._worker, **facts))
 
     def close(self) -> None:
         """Writes what waits, for a second at most."""
@@ -55,18 +45,18 @@ class Log:
                 self._lines.put(None, timeout=1)
             self._thread.join(1)
 
-    def _put(self, line: str) -> None:
+    def _put(self, text: str) -> None:
         if self._thread is None:
             self._thread = threading.Thread(target=self._drain, name="log", daemon=True)
             self._thread.start()
         try:
-            self._lines.put_nowait(line)
+            self._lines.put_nowait(text)
         except queue.Full:
             self._dropped += 1
 
     def _drain(self) -> None:
-        while (line := self._lines.get()) is not None:
-            lines = [line]
+        while (first := self._lines.get()) is not None:
+            lines = [first]
             while len(lines) < 100:
                 try:
                     more = self._lines.get_nowait()
@@ -83,6 +73,18 @@ class Log:
             with suppress(OSError):
                 while content:  # a pipe takes what it has room for
                     content = content[os.write(sys.stderr.fileno(), content) :]
+
+
+def line(style: str, event: str, **facts: Any) -> str:
+    """A line in that style. Facts that are None are left out."""
+    now = time.time()
+    stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now % 1 * 1000):03}Z"
+    known = {name: value for name, value in facts.items() if value is not None}
+    if style == "json":
+        record = {"time": stamp, "event": event, **known}
+        return json.dumps(record, ensure_ascii=False, default=str)
+    words = " ".join(f"{name}={_plain(value)}" for name, value in known.items())
+    return f"{stamp} {event} {words}"
 
 
 def trace(header: str | None) -> Trace:

@@ -55,7 +55,8 @@ def work(load: Callable[[], Loaded], place: Place, *, ready: Callable[[Loaded], 
         KennelError: the bundle cannot be loaded.
     """
     sys.setswitchinterval(SWITCH_SECONDS)
-    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # Kennel's log says it
+    for name in ("uvicorn.error", "python_multipart.multipart"):
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)  # Kennel's log says it
     loaded = load()
     with (
         contextlib.closing(Log(place.settings.log, worker=place.worker)) as log,
@@ -93,7 +94,10 @@ async def _serve(
         tell_others=(lambda: None) if parent is None else (lambda: os.kill(parent, signal.SIGHUP)),
     )
     protocol = careful(
-        header_seconds=settings.header_seconds, most_connections=settings.connections
+        header_seconds=settings.header_seconds,
+        stall_seconds=settings.body_seconds,
+        most_connections=settings.connections,
+        refused=counter.refused,
     )
     server = _Server(
         Config(
@@ -129,6 +133,7 @@ async def _serve(
         task.add_done_callback(reloads.discard)
 
     loop.add_signal_handler(signal.SIGHUP, reload)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})  # see kennel.serve.workers
 
     def watch_parent() -> None:
         if os.getppid() != parent:

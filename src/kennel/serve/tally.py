@@ -85,8 +85,9 @@ class Slots:
     def read(self, worker: int) -> dict[str, Any]:
         """What a worker published last; an empty tally if it never did."""
         start, half = worker * SLOT, (SLOT - 16) // 2
-        for _ in range(8):  # a writer can lap a reader
-            at = start + 16 + self._memory[start] * half
+        for _ in range(100):  # a writer can lap a reader
+            turn = self._memory[start]
+            at = start + 16 + turn * half
             size = int.from_bytes(self._memory[at : at + 4], "little")
             if not size:
                 return empty()
@@ -94,5 +95,6 @@ class Slots:
                 found: dict[str, Any] = json.loads(self._memory[at + 4 : at + 4 + size])
             except ValueError:
                 continue
-            return found
+            if self._memory[start] == turn:
+                return found
         return empty()

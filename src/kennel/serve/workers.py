@@ -22,12 +22,14 @@ from typing import NoReturn
 from kennel.errors import KennelError, Stopped, UsageError
 from kennel.machine import usable_cores
 from kennel.serve.loaded import Loaded
+from kennel.serve.logs import line
 from kennel.serve.server import BACKLOG, Place, work
 from kennel.serve.settings import Settings
 from kennel.serve.tally import Slots
 
 Announce = Callable[[str, str, int], None]  # bundle id, host, port
 
+_SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 SOON_S = 2.0  # a worker that ends sooner than this after its start is not started again at once
 LONGEST_PAUSE_S = 5.0
 EXTRA_GRACE_S = 5.0
@@ -47,6 +49,8 @@ def serve(
         KennelError: the bundle or the address cannot be used.
         Stopped: Ctrl-C.
     """
+    # Who asks for another bundle before a process can exchange it is heard when it can.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
     listener = listen(settings.host, settings.port)
     threads = max(1, usable_cores() // settings.workers)
 
@@ -128,6 +132,7 @@ class _Watchman:
         signal.set_wakeup_fd(self._woken, warn_on_full_buffer=False)
         for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
             signal.signal(signum, self._told)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
         for number in range(self._settings.workers):
             self._start(number)
         bundle_id = self._first_words()
@@ -150,27 +155,32 @@ class _Watchman:
         heard, told = os.pipe()
         sys.stdout.flush()
         sys.stderr.flush()
+        parent = os.getpid()
+        # A signal in between would be taken as the watchman takes it, and be lost.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         pid = os.fork()
         if pid == 0:
             os.close(heard)
-            self._be_worker(number, told)
+            self._be_worker(number, told, parent)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         os.close(told)
         self._workers[number] = _Worker(pid, time.monotonic(), heard, pause_s)
 
-    def _be_worker(self, number: int, told: int) -> NoReturn:
+    def _be_worker(self, number: int, told: int, parent: int) -> NoReturn:
         code = 1
         try:
             signal.set_wakeup_fd(-1)
-            signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until it can reload
             for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD):
                 signal.signal(signum, signal.SIG_DFL)
+            # SIGHUP stays blocked until it can reload.
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS - {signal.SIGHUP})
             for worker in self._workers.values():
                 os.close(worker.heard)
 
             def ready(loaded: Loaded) -> None:
                 _say(told, {"bundle": loaded.bundle.bundle_id})
 
-            place = Place(self._settings, self._listener, self._slots, number, os.getppid())
+            place = Place(self._settings, self._listener, self._slots, number, parent)
             work(self._load, place, ready=ready)
             code = 0
         except KennelError as error:
@@ -205,24 +215,34 @@ class _Watchman:
         for number, worker in list(self._workers.items()):
             if os.waitpid(worker.pid, os.WNOHANG)[0] == 0:
                 continue
+            why = _heard(worker.heard)
             os.close(worker.heard)
             del self._workers[number]  # so that the next one does not close its pipe again
             lived = time.monotonic() - worker.started
             pause_s = 0.0
             if lived < SOON_S:
                 pause_s = min(LONGEST_PAUSE_S, 2 * worker.pause_s or 0.1)
-            sys.stderr.write(
-                f"worker {number} ended after {lived:.1f} s; it is started again"
-                + (f" in {pause_s:.1f} s\n" if pause_s else "\n")
-            )
+            if self._settings.log != "none":
+                said = line(
+                    self._settings.log,
+                    "worker ended",
+                    worker=number,
+                    after_s=round(lived, 1),
+                    again_in_s=pause_s,
+                    error=why.get("error"),
+                    fix=why.get("fix"),
+                )
+                sys.stderr.write(f"{said}\n")
+                sys.stderr.flush()
             if pause_s:
                 self._sleep(pause_s)
             if self._stopped_by:
-                continue
+                return
             self._start(number, pause_s=pause_s)
 
     def _stop(self) -> None:
         """Tells all to finish, and ends who has not in time."""
+        self._listener.close()  # who comes now is not kept waiting for nothing
         for worker in self._workers.values():
             _send(worker.pid, signal.SIGTERM)
         until = time.monotonic() + self._settings.grace_seconds + EXTRA_GRACE_S
@@ -247,8 +267,17 @@ class _Watchman:
             os.read(self._wake, 4096)
 
 
+def _heard(pipe: int) -> dict[str, str]:
+    """What a worker said that ended: why, if it came so far."""
+    said: dict[str, str] = {}
+    if select.select([pipe], [], [], 0)[0]:
+        for words in os.read(pipe, 65_536).splitlines():
+            said = json.loads(words)
+    return said
+
+
 def _say(pipe: int, what: dict[str, str]) -> None:
-    os.write(pipe, json.dumps(what).encode())
+    os.write(pipe, json.dumps(what).encode() + b"\n")
 
 
 def _send(pid: int, signum: int) -> None:
