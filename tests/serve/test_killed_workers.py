@@ -57,4 +57,4 @@ def test_workers_that_are_killed_one_after_another_are_all_there_again(
     finally:
         server.terminate()
         _, said = server.communicate(timeout=LONGEST_S)
-    assert said.decode().count("it is started again") == 6
+    assert said.decode().count("worker ended") == 6

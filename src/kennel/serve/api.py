@@ -8,91 +8,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any
 
-from fastapi import FastAPI, Path, Query, Request, Response
+from fastapi import FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
 import kennel
 from kennel.errors import KennelError
-from kennel.serve import v2
-from kennel.serve.problems import CONTENT_TYPE, ProblemError, of
+from kennel.serve.documents import PROBLEM, Answer, Live, Ready, Reloaded, Said, problems
+from kennel.serve.problems import ProblemError, of
+from kennel.serve.v2_routes import add_inference_routes
 
 if TYPE_CHECKING:
-    from kennel.serve.counter import Counter, Reply
-
-PROBLEM = CONTENT_TYPE.decode()
-
-ModelName = Annotated[str, Path(description="of the model", examples=[v2.NAME])]
-Version = Annotated[str, Path(description="a bundle_id")]
-
-
-class Named(BaseModel):
-    """A label and its probability, 0 to 1, calibrated."""
-
-    label: str
-    probability: float = Field(ge=0, le=1)
-
-
-class Answer(BaseModel):
-    """What the model says of one photo.
-
-    `known` is false where the photo does not look like those of the labels: then `label` is only
-    the nearest. `among` names the labels of which one is right as often as the bundle promises.
-    """
-
-    label: str
-    probability: float = Field(ge=0, le=1)
-    known: bool
-    top: list[Named]
-    bundle: str
-    took_ms: float = Field(ge=0)
-    among: list[str] | None = None
-
-
-class ProblemDocument(BaseModel):
-    """RFC 9457. `fix` says what to do now."""
-
-    type: str
-    title: str
-    status: int
-    detail: str
-    fix: str
-    instance: str | None = None
-    error: str | None = Field(default=None, description="the detail again, for clients of /v2")
-
-
-class Live(BaseModel):
-    live: bool
-
-
-class Ready(BaseModel):
-    ready: bool
-
-
-class ModelReady(BaseModel):
-    name: str
-    ready: bool
-
-
-class ServerMetadata(BaseModel):
-    name: str
-    version: str
-    extensions: list[str]
-
-
-class Reloaded(BaseModel):
-    bundle: str
-    before: str
-
-
-class _Said(Response):
-    """A reply of the counter's, as Starlette sends one."""
-
-    def __init__(self, reply: Reply) -> None:
-        super().__init__(reply.body, reply.status, media_type=reply.content_type.decode())
-        self.raw_headers.extend(reply.headers)
+    from kennel.serve.counter import Counter
 
 
 def make_api(counter: Counter) -> FastAPI:
@@ -111,7 +39,7 @@ def make_api(counter: Counter) -> FastAPI:
     )
     _handle_errors(api)
     _counter_routes(api, counter, labels)
-    _inference_routes(api, counter)
+    add_inference_routes(api, counter)
     if counter.keys:
         _ask_for_keys(api)
     return api
@@ -151,7 +79,7 @@ def _counter_routes(api: FastAPI, counter: Counter, labels: tuple[str, ...]) -> 
                     }
                 },
             },
-            **_problems(400, 401, 408, 413, 415, 422, 429, 503),
+            **problems(400, 401, 408, 413, 415, 422, 429, 503),
         },
         openapi_extra={
             "requestBody": {
@@ -167,20 +95,20 @@ def _counter_routes(api: FastAPI, counter: Counter, labels: tuple[str, ...]) -> 
         request: Request,
         top: Annotated[int, Query(ge=1, lt=10**8, description="labels to name")] = 3,
     ) -> Response:
-        return _Said(await counter.predict(request.scope["app_request"]))
+        return Said(await counter.predict(request.scope["app_request"]))
 
     @api.get("/live", summary="Whether this process runs", response_model=Live)
     async def live(request: Request) -> Response:
-        return _Said(await counter.live(request.scope["app_request"]))
+        return Said(await counter.live(request.scope["app_request"]))
 
     @api.get(
         "/ready",
         summary="Whether to send photos here",
         response_model=Ready,
-        responses=_problems(503),
+        responses=problems(503),
     )
     async def ready(request: Request) -> Response:
-        return _Said(await counter.ready(request.scope["app_request"]))
+        return Said(await counter.ready(request.scope["app_request"]))
 
     @api.get(
         "/bundle",
@@ -188,7 +116,7 @@ def _counter_routes(api: FastAPI, counter: Counter, labels: tuple[str, ...]) -> 
         response_model=dict[str, Any],
     )
     async def bundle(request: Request) -> Response:
-        return _Said(await counter.bundle(request.scope["app_request"]))
+        return Said(await counter.bundle(request.scope["app_request"]))
 
     @api.get(
         "/metrics",
@@ -196,29 +124,29 @@ def _counter_routes(api: FastAPI, counter: Counter, labels: tuple[str, ...]) -> 
         response_class=Response,
         responses={
             200: {"content": {"text/plain": {"schema": {"type": "string"}}}},
-            **_problems(401),
+            **problems(401),
         },
     )
     async def metrics(request: Request) -> Response:
-        return _Said(await counter.metrics(request.scope["app_request"]))
+        return Said(await counter.metrics(request.scope["app_request"]))
 
     @api.get(
         "/sketch",
         summary="How many photos of which kind were seen, for `kennel drift`",
         response_model=dict[str, Any],
-        responses=_problems(401, 404),
+        responses=problems(401, 404),
     )
     async def sketch(request: Request) -> Response:
-        return _Said(await counter.sketch(request.scope["app_request"]))
+        return Said(await counter.sketch(request.scope["app_request"]))
 
     @api.get(
         "/reference",
         summary="The same of the bundle's validation photos",
         response_model=dict[str, Any],
-        responses=_problems(401, 404),
+        responses=problems(401, 404),
     )
     async def reference(request: Request) -> Response:
-        return _Said(await counter.reference(request.scope["app_request"]))
+        return Said(await counter.reference(request.scope["app_request"]))
 
     if counter.settings.reload:
 
@@ -226,104 +154,10 @@ def _counter_routes(api: FastAPI, counter: Counter, labels: tuple[str, ...]) -> 
             "/-/reload",
             summary="Exchange the bundle for the one that lies there now",
             response_model=Reloaded,
-            responses=_problems(401, 409),
+            responses=problems(401, 409),
         )
         async def reload(request: Request) -> Response:
-            return _Said(await counter.reload_asked(request.scope["app_request"]))
-
-
-def _inference_routes(api: FastAPI, counter: Counter) -> None:
-    def check(name: str, version: str | None = None) -> None:
-        own = counter.loaded.bundle.bundle_id
-        if name != v2.NAME or version not in (None, own):
-            asked = name if version is None else f"{name}, version {version}"
-            raise ProblemError(
-                404, f"There is no model {asked[:200]}.", fix=f"{v2.NAME}, version {own}"
-            )
-
-    @api.get("/v2", summary="The server", tags=["v2"], response_model=ServerMetadata)
-    async def server() -> Any:
-        return ServerMetadata(name="kennel", version=kennel.__version__, extensions=[])
-
-    @api.get("/v2/health/live", tags=["v2"], response_model=Live)
-    async def live() -> Any:
-        return Live(live=True)
-
-    @api.get("/v2/health/ready", tags=["v2"], response_model=Ready, responses=_problems(503))
-    async def ready(request: Request) -> Any:
-        return _Said(await counter.ready(request.scope["app_request"]))
-
-    async def described(name: ModelName, version: Version | None = None) -> Any:
-        check(name, version)
-        return v2.metadata(counter.loaded)
-
-    async def model_ready(name: ModelName, version: Version | None = None) -> Any:
-        check(name, version)
-        return ModelReady(name=v2.NAME, ready=not counter.stopping)
-
-    async def infer(request: Request, name: ModelName, version: Version | None = None) -> Any:
-        check(name, version)
-        return await _infer(counter, await request.body(), request.scope["app_request"].gone)
-
-    body = {
-        "required": True,
-        "content": {
-            "application/json": {
-                "schema": v2.InferRequest.model_json_schema(
-                    ref_template="#/components/schemas/{model}"
-                )
-            }
-        },
-    }
-    definitions = body["content"]["application/json"]["schema"].pop("$defs")  # type: ignore[index]
-    for way in ("/v2/models/{name}", "/v2/models/{name}/versions/{version}"):
-        api.get(
-            way,
-            summary="What the model takes and gives",
-            tags=["v2"],
-            response_model=v2.ModelMetadata,
-            responses=_problems(404),
-        )(described)
-        api.get(f"{way}/ready", tags=["v2"], response_model=ModelReady, responses=_problems(404))(
-            model_ready
-        )
-        api.post(
-            f"{way}/infer",
-            summary="Answers for tensors or photos",
-            tags=["v2"],
-            response_model=v2.InferResponse,
-            responses=_problems(400, 401, 404, 408, 413, 415, 422, 429, 503),
-            openapi_extra={"requestBody": body},
-        )(infer)
-    usual = api.openapi
-
-    def openapi() -> dict[str, Any]:
-        if api.openapi_schema is None:
-            document = usual()
-            schemas = document["components"]["schemas"]
-            schemas |= definitions
-            schemas["ProblemDocument"] = ProblemDocument.model_json_schema()
-        assert api.openapi_schema is not None
-        return api.openapi_schema
-
-    api.openapi = openapi  # type: ignore[method-assign]
-
-
-async def _infer(counter: Counter, body: bytes, gone: Any) -> v2.InferResponse:
-    loaded, pixels = counter.loaded, counter.settings.pixels
-
-    def read() -> tuple[v2.InferRequest, bool]:
-        request = v2.parse(body)
-        return request, v2.is_quick(request)
-
-    # Numbers as text are slow to read; and what they ask for is not known before they are.
-    (asked, quick), _ = await counter.lanes.run(read, quick=len(body) < 2**18, gone=gone)
-    (response, labels), _ = await counter.lanes.run(
-        lambda: v2.infer(loaded, asked, max_pixels=pixels), quick=quick, gone=gone
-    )
-    for label in labels:
-        counter.answered(label, len(body) // len(labels))
-    return response
+            return Said(await counter.reload_asked(request.scope["app_request"]))
 
 
 def _handle_errors(api: FastAPI) -> None:
@@ -386,25 +220,3 @@ def _ask_for_keys(api: FastAPI) -> None:
         return document
 
     api.openapi = openapi  # type: ignore[method-assign]
-
-
-def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    said = {
-        400: "the request is not what it should be",
-        401: "no key, or a wrong one",
-        404: "not here",
-        408: "it did not arrive in time",
-        409: "the new bundle is bad; the old one answers on",
-        413: "too many bytes, pixels or parts; nothing was decoded",
-        415: "no type of image",
-        422: "it cannot be decoded",
-        429: "too often",
-        503: "busy, or being stopped; see Retry-After",
-    }
-    return {
-        status: {
-            "description": said[status],
-            "content": {PROBLEM: {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}},
-        }
-        for status in statuses
-    }

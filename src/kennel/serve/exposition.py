@@ -36,7 +36,7 @@ def exposition(
     known = sum(tally["answers"].values())
     for name, n, said in (
         ("unknown_total", tally["unknown"], "Photos answered with: not one I know."),
-        ("photo_bytes_total", tally["photo_bytes"], "Bytes of the photos answered."),
+        ("photo_bytes_total", tally["photo_bytes"], "Bytes of the photos sent to /predict."),
     ):
         _family(lines, name, "counter", said)
         lines.append(_line(name, n))

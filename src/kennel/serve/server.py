@@ -145,7 +145,7 @@ async def _serve(
     ready(loaded)
     log.write("ready", bundle=loaded.bundle.bundle_id, pid=os.getpid())
     await server.serve(sockets=[place.listener])
-    counter.publish()
+    counter.counts.publish()
     counter.lanes.close()
     log.write("stopped", signal=signal.Signals(server.ended_by).name if server.ended_by else None)
     return server.ended_by

@@ -29,6 +29,7 @@ def empty() -> dict[str, Any]:
         "reloads": {"done": 0, "refused": 0},
         "photo_bytes": 0,
         "sketches": {},  # of drift, by the bundle they are of
+        "now": {},  # gauges of this moment
     }
 
 
