@@ -141,6 +141,23 @@ def test_a_bad_bundle_is_refused_and_the_old_one_answers_on(
     until(lambda: all(bundle_of(running) == "tiny-better" for _ in range(10)))
 
 
+@both
+def test_each_worker_exchanges_the_bundle_once_when_one_is_asked(
+    serve: Serve, own_bundle: Path, workers: str
+) -> None:
+    running = serve("--workers", workers, "--reload", bundle=own_bundle)
+
+    def done() -> float:
+        found = metrics(running.ask("GET", "/metrics").body.decode())
+        return found["kennel_reloads_total"]['kennel_reloads_total{result="done"}']
+
+    for asked in (1, 2):
+        assert running.ask("POST", "/-/reload").status == 200
+        until(lambda asked=asked: done() == asked * int(workers))  # type: ignore[misc]
+    time.sleep(0.5)  # nothing comes after
+    assert done() == 2 * int(workers)
+
+
 def test_reloading_over_http_is_off_unless_asked_for(server: Running) -> None:
     reply = server.ask("POST", "/-/reload")
     assert reply.status == 404

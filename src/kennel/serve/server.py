@@ -84,6 +84,14 @@ async def _serve(
     log: Log,
 ) -> int:
     loop, settings, parent = asyncio.get_running_loop(), place.settings, place.parent
+    echoes = 0  # of reloads that were asked for here: the watchman tells this worker, too
+
+    def tell_others() -> None:
+        nonlocal echoes
+        if parent is not None:
+            echoes += 1
+            os.kill(parent, signal.SIGHUP)
+
     counter = Counter(
         loaded,
         load=load,
@@ -91,7 +99,7 @@ async def _serve(
         log=log,
         slots=place.slots,
         worker=place.worker,
-        tell_others=(lambda: None) if parent is None else (lambda: os.kill(parent, signal.SIGHUP)),
+        tell_others=tell_others,
     )
     protocol = careful(
         header_seconds=settings.header_seconds,
@@ -128,6 +136,10 @@ async def _serve(
     reloads: set[asyncio.Task[object]] = set()
 
     def reload() -> None:
+        nonlocal echoes
+        if echoes:
+            echoes -= 1
+            return
         task: asyncio.Task[object] = loop.create_task(counter.reload())
         reloads.add(task)
         task.add_done_callback(reloads.discard)
