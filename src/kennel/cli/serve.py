@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -38,6 +39,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    # Before NumPy is loaded: its threads would stand in each other's way, and cost time to start.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         from kennel.serve.settings import from_environment
         from kennel.serve.workers import serve
