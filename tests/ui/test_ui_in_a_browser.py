@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from bundles import entry, tiny_bundle
-from conftest import Served, serving_app
+from served_app import Served, serving_app
 
 from kennel.bundle import write_bundle
 

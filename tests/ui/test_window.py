@@ -17,7 +17,7 @@ import pytest
 from archives import zipped
 from awkward import awkward_photos, broken_photos
 from bundles import tiny_bundle
-from conftest import Served, serving_app
+from served_app import Served, serving_app
 from serving import File, serving
 
 from kennel.bundle import Bundle

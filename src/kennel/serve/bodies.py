@@ -104,7 +104,7 @@ def photo_in(body: bytes, content_type: str) -> bytes:
     """The photo's bytes: the body itself, or the part of a form that is named `image`.
 
     Raises:
-        ProblemError: 400 no photo, two, or a form that is broken; 413 too many parts.
+        ProblemError: 400, no photo, two, or a form that is broken or has too many parts.
     """
     if content_type.partition(";")[0].strip().lower() == "multipart/form-data":
         return _part(body, content_type)
@@ -177,7 +177,7 @@ class _Form:
         self._parts += 1
         if self._parts > MOST_PARTS:
             raise ProblemError(
-                413, f"The form has more than {MOST_PARTS} parts.", fix="send one photo a request"
+                400, f"The form has more than {MOST_PARTS} parts.", fix="send one photo a request"
             )
         self._wanted = False
 

@@ -88,7 +88,7 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
         404: "not here",
         408: "it did not arrive in time",
         409: "the new bundle is bad; the old one answers on",
-        413: "too many bytes, pixels or parts; nothing was decoded",
+        413: "too many bytes or pixels; nothing was decoded",
         415: "no type of image",
         422: "it cannot be decoded",
         429: "too often",
