@@ -45,6 +45,9 @@ def page(evil: Served, tmp_path: Path) -> Iterator[Any]:
     with browser.started(tmp_path) as chromium, chromium.page(width=390, height=844) as page:
         page.go(evil.url)
         page.wait("document.querySelector('.k-head')", timeout_s=60)
+        # Gradio draws piece by piece: the tabs and what takes a photo come after the head.
+        page.wait("document.querySelector('input[type=file]')", timeout_s=60)
+        page.wait(f"Boolean({TAB.format('Model')})", timeout_s=60)
         yield page
 
 
