@@ -15,10 +15,16 @@ import pytest
 
 from kennel import impression, sketch
 from kennel.errors import KennelError
-from kennel.sketch import Reference, Sketch, scores, values
+from kennel.impression import answered, look
+from kennel.sketch import Reference, Sketch, scores
 
 LABELS = ("Beagle", "Boxer", "Poodle")
 SIDE = 32
+
+
+def values(*, width: int, height: int, pixels: np.ndarray, **rest: Any) -> dict[str, float]:
+    """All figures of one photo."""
+    return answered(look(width=width, height=height, pixels=pixels), **rest)
 
 
 def photo(seed: int, *, light: float = 1.0) -> dict[str, float]:
@@ -80,7 +86,7 @@ def test_sharper_pixels_are_sharper_and_darker_ones_darker() -> None:
 
     def of(pixels: np.ndarray) -> dict[str, float]:
         given = {"features": None, "probability": 1.0, "score": None, "known": True}
-        return values(width=SIDE, height=SIDE, pixels=pixels, **given)  # type: ignore[arg-type]
+        return values(width=SIDE, height=SIDE, pixels=pixels, **given)
 
     assert of(rough)["sharpness"] > 1.5 * of(smooth)["sharpness"]
     assert of(rough // 2)["brightness"] == pytest.approx(of(rough)["brightness"] / 2, abs=0.01)

@@ -82,28 +82,6 @@ def answered(
     return found
 
 
-def values(
-    *,
-    width: int,
-    height: int,
-    pixels: npt.NDArray[np.uint8],
-    features: npt.NDArray[np.float32] | None,
-    probability: float,
-    score: float | None,
-    known: bool,
-    seed: int = 0,
-) -> dict[str, float]:
-    """`look` and `answered` at once, for who has it all at hand."""
-    return answered(
-        look(width=width, height=height, pixels=pixels),
-        features=features,
-        probability=probability,
-        score=score,
-        known=known,
-        seed=seed,
-    )
-
-
 @lru_cache(maxsize=8)
 def directions(features: int, seed: int) -> Vectors:
     """Float32[PROJECTIONS, D], rows of length 1 whose signs a hash decides: the same on any

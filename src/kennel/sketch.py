@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kennel.errors import BundleError, KennelError
-from kennel.impression import KNOWN, Look, answered, look, values
+from kennel.impression import KNOWN
 from kennel.typed import build, quoted
 
 if TYPE_CHECKING:
@@ -35,16 +35,12 @@ __all__ = [
     "KNOWN",
     "LABELS",
     "SKETCH_JSON",
-    "Look",
     "Reference",
     "Sketch",
-    "answered",
-    "look",
     "psi",
     "read_reference",
     "scores",
     "spacings",
-    "values",
 ]
 
 SKETCH_JSON = "sketch.json"  # of a bundle: its Reference
