@@ -334,7 +334,7 @@ def test_no_file_is_written_whatever_is_sent(bundle_path: Path, tmp_path: Path) 
     words = ["strace", "-f", "-qq", "-o", str(trace), "-e", f"trace={calls}"]
     words += [sys.executable, "-m", "kennel", "serve", str(bundle_path), "--port", "0", "--json"]
     environment = {
-        **os.environ,
+        **{name: text for name, text in os.environ.items() if name != "COVERAGE_PROCESS_CONFIG"},
         "PYTHONDONTWRITEBYTECODE": "1",
         "TMPDIR": str(tmp_path / "standing"),
         "KENNEL_SERVE_HEADER_SECONDS": "2",
