@@ -9,12 +9,13 @@ KENNEL := $(BIN)/kennel
 TORCH ?=
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 
-RUN ?= $(shell ls -td runs/*/ 2>/dev/null | head -n 1)
-BUNDLE ?= $(shell ls -td bundles/*/ 2>/dev/null | head -n 1)
+# A folder of runs or of bundles means the last one in it.
+RUN ?= runs
+BUNDLE ?= bundles
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo repro train eval inference serve ui test test-fast check hparams tensorboard mlflow lock clean
+.PHONY: help setup demo repro train eval inference serve ui test test-fast check hparams tensorboard mlflow compose lock clean
 
 help: ## what there is
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 22
@@ -37,9 +38,8 @@ repro: setup ## the pipeline of dvc.yaml, what of it is out of date: make repro 
 train: setup ## one run: make train ARGS="experiment=quick data.photos=photos"
 	$(KENNEL) train $(ARGS)
 
-eval: setup ## a bundle of the newest run, measured
-	$(KENNEL) export $(RUN) --to bundles/$(notdir $(RUN:/=))
-	$(KENNEL) evaluate bundles/$(notdir $(RUN:/=)) $(ARGS)
+eval: setup ## a bundle of the last run that is done, measured
+	PATH="$(CURDIR)/$(BIN):$$PATH" RUN="$(RUN)" sh tools/eval $(ARGS)
 
 inference: setup ## answers of the newest bundle: make inference ARGS=photo.jpg
 	$(KENNEL) predict $(BUNDLE) $(ARGS)
@@ -64,13 +64,19 @@ check: setup ## style, types and import contracts
 	$(BIN)/lint-imports
 
 hparams: setup ## trials of all studies at http://localhost:6006, HPARAMS, PARALLEL COORDINATES VIEW
+	@$(BIN)/python tools/port hparams 6006 $(ARGS)
 	$(BIN)/tensorboard --logdir studies $(ARGS)
 
 tensorboard: setup ## curves and pictures of all runs at http://localhost:6006
+	@$(BIN)/python tools/port tensorboard 6006 $(ARGS)
 	$(BIN)/tensorboard --logdir runs $(ARGS)
 
 mlflow: setup ## what logger=mlflow kept, at http://localhost:5000
+	@$(BIN)/python tools/port mlflow 5000 $(ARGS)
 	MLFLOW_DISABLE_TELEMETRY=true $(BIN)/mlflow ui --backend-store-uri sqlite:///mlruns/mlflow.db $(ARGS)
+
+compose: ## docker compose, with engine, folders and user seen to: make compose ARGS="up train"
+	@sh tools/compose $(ARGS)
 
 lock: setup ## requirements.lock from pyproject.toml
 	UV="$(UV)" tools/lock
