@@ -44,8 +44,8 @@ def bundle_named(path: Path) -> Path:
             "yet: kennel train experiment=quick, then kennel export runs (in containers: docker "
             "compose up train, then docker compose up eval)",
         )
-    for error in refused:
-        log.warning("passed over: %s", error.message)
+    for refusal in refused:
+        log.warning("passed over: %s", refusal.message)
     return max(found)[-1]
 
 

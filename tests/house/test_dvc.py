@@ -100,7 +100,8 @@ def test_the_shared_settings_of_dvc_name_no_secret_and_tell_nobody() -> None:
     config = configparser.ConfigParser()
     config.read(ROOT / ".dvc" / "config", encoding="utf-8")
     assert config["core"]["analytics"] == config["core"]["check_update"] == "false"
-    assert config.sections() == ["core"]
+    assert config.sections() == ["core", "plots"]
+    assert dict(config["plots"]) == {"html_template": "plots/page.html"}
 
 
 def test_the_parameters_of_the_pipeline_are_those_that_the_tests_and_the_guide_know(
