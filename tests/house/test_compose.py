@@ -1,4 +1,4 @@
-"""compose.yml keeps what it promises: one verb a service, files that are the user's, nothing open."""
+"""compose.yml keeps what it promises: a verb a service, files that are the user's, nothing open."""
 
 from __future__ import annotations
 
