@@ -64,15 +64,15 @@ check: setup ## style, types and import contracts
 	$(BIN)/lint-imports
 
 hparams: setup ## trials of all studies at http://localhost:6006, HPARAMS, PARALLEL COORDINATES VIEW
-	@$(BIN)/python tools/port hparams 6006 $(ARGS)
+	@$(BIN)/python tools/port.py hparams 6006 $(ARGS)
 	$(BIN)/tensorboard --logdir studies $(ARGS)
 
 tensorboard: setup ## curves and pictures of all runs at http://localhost:6006
-	@$(BIN)/python tools/port tensorboard 6006 $(ARGS)
+	@$(BIN)/python tools/port.py tensorboard 6006 $(ARGS)
 	$(BIN)/tensorboard --logdir runs $(ARGS)
 
 mlflow: setup ## what logger=mlflow kept, at http://localhost:5000
-	@$(BIN)/python tools/port mlflow 5000 $(ARGS)
+	@$(BIN)/python tools/port.py mlflow 5000 $(ARGS)
 	MLFLOW_DISABLE_TELEMETRY=true $(BIN)/mlflow ui --backend-store-uri sqlite:///mlruns/mlflow.db $(ARGS)
 
 compose: ## docker compose, with engine, folders and user seen to: make compose ARGS="up train"

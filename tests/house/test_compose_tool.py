@@ -1,4 +1,4 @@
-"""tools/compose and tools/port: what is missing is said in words before something fails."""
+"""tools/compose and tools/port.py: what is missing is said in words before something fails."""
 
 from __future__ import annotations
 
@@ -165,7 +165,7 @@ def test_a_port_in_use_is_said_before_a_board_is_opened(words: list[str]) -> Non
         port = str(door.getsockname()[1])
         default = port if not words else "0"
         said = [word.format(port=port) for word in words]
-        command = [sys.executable, str(ROOT / "tools/port"), "tensorboard", default, *said]
+        command = [sys.executable, str(ROOT / "tools/port.py"), "tensorboard", default, *said]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 1
         assert done.stderr.startswith(f"error: port {port} is taken: something listens")
@@ -178,4 +178,4 @@ def test_every_board_of_make_looks_at_its_port_first() -> None:
     text = (ROOT / "Makefile").read_text(encoding="utf-8")
     for verb in ("hparams", "tensorboard", "mlflow"):
         first = text.partition(f"\n{verb}: setup")[2].splitlines()[1]
-        assert f"tools/port {verb} " in first
+        assert f"tools/port.py {verb} " in first
