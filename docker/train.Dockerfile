@@ -1,7 +1,7 @@
 # kennel with all that trains, on a processor or a CUDA device: docs/guide/containers.md
 #
 #   docker build -f docker/train.Dockerfile -t kennel-train .
-#   docker build ... --build-arg TORCH=cu130 -t kennel-train:cuda .                       for a CUDA device
+#   docker build ... --build-arg TORCH=cuda -t kennel-train:cuda .                        for a CUDA device
 #   docker build ... --build-arg EXTRAS=train,data -t kennel-train:data .                 with other extras beside it
 #   docker build ... --secret id=pip.conf,src=pip.conf --secret id=ca.pem,src=ca.pem .    from a mirror of PyPI
 
@@ -20,8 +20,8 @@ COPY locks locks
 RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf --mount=type=secret,id=ca.pem,target=/etc/ca.pem \
     case "$TORCH" in \
       cpu) set -- --find-links "$TORCH_WHEELS" -r locks/torch-cpu.lock ;; \
-      cu130) set -- -r locks/torch.lock ;; \
-      *) echo "error: TORCH is '$TORCH'; it must be cpu or cu130." >&2; exit 1 ;; \
+      cuda | cu130) set -- -r locks/torch.lock ;; \
+      *) echo "error: TORCH is '$TORCH'; it must be cpu or cuda." >&2; exit 1 ;; \
     esac \
  && IFS=, && for extra in $EXTRAS; do set -- "$@" -r "locks/$extra.lock"; done && unset IFS \
  && python -m venv --without-pip /opt/build \

@@ -1,10 +1,10 @@
-"""Builds the images without an engine, and tries the serve image as a container and as a Lambda function.
+"""Builds the images without an engine; tries serve as a container and as a Lambda function.
 
     make images-check                            ARGS="--train --ui" builds and tries those, too
     sudo python3 tools/images_check --bundle bundles/<id> --photo photo.jpg
 
-Needs buildah and the right to mount (root). A base that cannot be pulled is stood in for, and that is
-said. What is kept: the stand-in of Python and the builds' logs, in .kennel/images-check.
+Needs buildah and the right to mount (root). A base that cannot be pulled is stood in for, and that
+is said. What is kept: the stand-in of Python and the builds' logs, in .kennel/images-check.
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ TOOLS = {
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--bundle", type=Path, help="what is served (default: one made here, of 1 kB)")
+    parser.add_argument(
+        "--bundle", type=Path, help="what is served (default: one made here, of 1 kB)"
+    )
     parser.add_argument("--photo", type=Path, help="what is asked (default: a drawn dog)")
     parser.add_argument("--train", action="store_true", help="build and try kennel-train, too")
     parser.add_argument("--ui", action="store_true", help="build and try kennel-ui, too")
@@ -60,10 +62,13 @@ def see_to_tools() -> None:
     if os.geteuid() != 0:
         raise RefusedError(
             "this mounts what it built and needs root for that.",
-            "sudo make images-check; or with Docker: make images && docker run --read-only kennel-serve",
+            "sudo make images-check; or with Docker: make images, docker run kennel-serve",
         )
     tried = subprocess.run(
-        ["unshare", "--mount", "--pid", "--fork", "true"], capture_output=True, text=True, check=False
+        ["unshare", "--mount", "--pid", "--fork", "true"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if tried.returncode:
         raise RefusedError(
@@ -92,7 +97,14 @@ def check(args: argparse.Namespace, scratch: Path) -> None:
                 else:
                     expected = predicted(bundle, photo)
                     tried = serving.check_serve if name == "serve" else serving.check_ui
-                    tried(image, bundle=bundle, photo=photo, expected=expected, scratch=scratch, say=say)
+                    tried(
+                        image,
+                        bundle=bundle,
+                        photo=photo,
+                        expected=expected,
+                        scratch=scratch,
+                        say=say,
+                    )
             builder.forget(f"kennel-{name}")
 
 
@@ -124,7 +136,9 @@ def kennel(*words: object) -> str:
         check=False,
     )
     if done.returncode:
-        raise RefusedError(f"kennel {words[0]} failed: {done.stderr.strip()}", "make setup, then again")
+        raise RefusedError(
+            f"kennel {words[0]} failed: {done.stderr.strip()}", "make setup, then again"
+        )
     return done.stdout
 
 
@@ -141,7 +155,7 @@ def drawn_photo(folder: Path) -> Path:
 
 def small_bundle(folder: Path) -> Path:
     """One of the tests': no weights to speak of, answers in a millisecond."""
-    script = "import sys; from pathlib import Path; from bundles import tiny_bundle; tiny_bundle(Path(sys.argv[1]))"
+    script = "import sys, pathlib, bundles; bundles.tiny_bundle(pathlib.Path(sys.argv[1]))"
     environment = {**os.environ, "PYTHONPATH": f"{ROOT / 'src'}:{ROOT / 'tests'}"}
     subprocess.run([sys.executable, "-c", script, folder], env=environment, check=True)
     return folder

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Stands in for the AWS Lambda Web Adapter where its image cannot be pulled: the same contract, less of it.
+"""Stands in for the AWS Lambda Web Adapter where its image cannot be pulled: less, same contract.
 
-It lies where the adapter lies, /opt/extensions/lambda-adapter, and is started by the same service: it
-registers as an extension, waits until the application is ready (AWS_LWA_READINESS_CHECK_PATH at
+It lies where the adapter lies, /opt/extensions/lambda-adapter, and is started by the same service:
+it registers as an extension, waits until the application is ready (AWS_LWA_READINESS_CHECK_PATH at
 AWS_LWA_PORT, with a status of AWS_LWA_READINESS_CHECK_HEALTHY_STATUS), then asks for events of a
 function URL, sends each to the application by HTTP, and hands back what that said.
 """
@@ -29,7 +29,11 @@ HOP = {"connection", "content-length", "host", "keep-alive", "transfer-encoding"
 
 
 def ask(
-    where: str, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
+    where: str,
+    method: str,
+    path: str,
+    body: bytes | None = None,
+    headers: dict[str, str] | None = None,
 ) -> tuple[int, dict[str, str], bytes]:
     """One request; header names come back in lower case."""
     connection = http.client.HTTPConnection(where)

@@ -1,4 +1,4 @@
-"""Images built by buildah, without an engine, and what stands in for bases that cannot be pulled."""
+"""Images built by buildah, without an engine, and what stands in for bases out of reach."""
 
 from __future__ import annotations
 
@@ -25,7 +25,13 @@ HERE = Path(__file__).resolve().parent
 BASE = re.compile(r"^FROM (\S+)@(sha256:[0-9a-f]{64})", re.MULTILINE)
 PULL_SECONDS = 120
 # What a slim base leaves out, as the official ones do.
-LEFT_OUT = ("usr/share/doc", "usr/share/man", "usr/share/locale", "var/cache/apt", "var/lib/apt/lists")
+LEFT_OUT = (
+    "usr/share/doc",
+    "usr/share/man",
+    "usr/share/locale",
+    "var/cache/apt",
+    "var/lib/apt/lists",
+)
 
 
 class RefusedError(Exception):
@@ -38,7 +44,7 @@ class RefusedError(Exception):
 
 @dataclass(frozen=True)
 class Base:
-    """What an image is built from: `reference` as the Dockerfile has it, `image` as buildah has it."""
+    """What an image is built from: `reference` is the Dockerfile's, `image` buildah's name."""
 
     reference: str
     image: str
@@ -147,15 +153,21 @@ class Builder:
         if not self._has(name):
             if shutil.which("debootstrap") is None:
                 raise RefusedError(
-                    f"{reference} cannot be pulled, and debootstrap, which makes its stand-in, is missing.",
+                    f"{reference} cannot be pulled, and debootstrap, for a stand-in, is missing.",
                     "apt-get install debootstrap",
                 )
             with tempfile.TemporaryDirectory(dir=self.folder) as made:
                 root = Path(made) / "root"
-                words = ["debootstrap", "--variant=minbase", "--include=python3,python3-pip,ca-certificates"]
+                words = [
+                    "debootstrap",
+                    "--variant=minbase",
+                    "--include=python3,python3-pip,ca-certificates",
+                ]
                 log = self.folder / "debootstrap.log"
                 with log.open("wb") as file:
-                    done = subprocess.run([*words, suite, root], stdout=file, stderr=file, check=False)
+                    done = subprocess.run(
+                        [*words, suite, root], stdout=file, stderr=file, check=False
+                    )
                 if done.returncode:
                     raise RefusedError(
                         f"debootstrap made no {suite} to stand in for {reference}.", f"read {log}"
@@ -186,7 +198,7 @@ def bases_of(image: str) -> list[tuple[str, str]]:
 
 @contextmanager
 def pip_settings(folder: Path) -> Iterator[list[str]]:
-    """Words that hand this machine's pip settings to a build and leave no trace of them in an image.
+    """Words that hand this machine's pip settings to a build, with no trace of them in an image.
 
     Folders on the disk, which a build does not see, are served on loopback meanwhile.
     """

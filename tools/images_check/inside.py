@@ -31,7 +31,7 @@ def main(said: str) -> None:
     ctypes.CDLL(None).prctl(NO_NEW_PRIVILEGES, 1, 0, 0, 0)
     first, *more = container["commands"]
     if not more:
-        os.execvpe(first[0], first, container["environment"])
+        os.execvpe(first[0], first, container["environment"])  # noqa: S606
     watch(container["commands"], container["environment"])
 
 

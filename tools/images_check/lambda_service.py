@@ -1,4 +1,4 @@
-"""The side of AWS Lambda that a container sees: the Runtime API and the Extensions API, on loopback."""
+"""What a container sees of AWS Lambda: the Runtime API and the Extensions API, on loopback."""
 
 from __future__ import annotations
 
@@ -45,11 +45,20 @@ class Service(ThreadingHTTPServer):
         return f"127.0.0.1:{self.server_port}"
 
     def invoke(
-        self, method: str, path: str, *, query: str = "", body: bytes = b"", kind: str = "", timeout_s: float
+        self,
+        method: str,
+        path: str,
+        *,
+        query: str = "",
+        body: bytes = b"",
+        kind: str = "",
+        timeout_s: float,
     ) -> Reply:
         """A request to the function's URL."""
         number = str(uuid.uuid4())
-        self.events.put({"number": number, "event": event(method, path, query=query, body=body, kind=kind)})
+        self.events.put(
+            {"number": number, "event": event(method, path, query=query, body=body, kind=kind)}
+        )
         said_number, said = self.replies.get(timeout=timeout_s)
         if said_number != number:
             raise AssertionError(f"the reply is to {said_number}, asked was {number}")

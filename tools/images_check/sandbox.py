@@ -26,7 +26,7 @@ class Image:
 
     Attributes:
         root: its files, mounted.
-        config: as the image says it: `Entrypoint`, `Cmd`, `Env`, `User`, `Labels`, `Healthcheck`, ...
+        config: the image's own: `Entrypoint`, `Cmd`, `Env`, `User`, `Labels`, `Healthcheck`, ...
     """
 
     root: Path
@@ -43,7 +43,11 @@ class Image:
     @property
     def labels(self) -> dict[str, str]:
         found = self.config.get("Labels") or {}
-        return {str(name): str(said) for name, said in found.items()} if isinstance(found, dict) else {}
+        return (
+            {str(name): str(said) for name, said in found.items()}
+            if isinstance(found, dict)
+            else {}
+        )
 
     @property
     def health(self) -> list[str]:
@@ -128,7 +132,14 @@ def start(
         ],
         "scratch_bytes": scratch_bytes,
     }
-    words = ["unshare", *NAMESPACES, sys.executable, "-I", str(HERE / "inside.py"), json.dumps(said)]
+    words = [
+        "unshare",
+        *NAMESPACES,
+        sys.executable,
+        "-I",
+        str(HERE / "inside.py"),
+        json.dumps(said),
+    ]
     with log.open("wb") as file:
         began = time.monotonic()
         process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=file, stderr=file)
@@ -151,7 +162,9 @@ def inside(container: Container, words: Sequence[str], *, image: Image) -> int:
     enter += [f"--root=/proc/{container.first}/root", "--setuid", user, "--setgid", group]
     there = {**image.environment, **_environment_of(container.first)}
     with container.log.open("ab") as file:
-        return subprocess.run([*enter, *words], env=there, stdout=file, stderr=file, check=False).returncode
+        return subprocess.run(
+            [*enter, *words], env=there, stdout=file, stderr=file, check=False
+        ).returncode
 
 
 def states(container: Container) -> dict[int, str]:

@@ -15,7 +15,7 @@ WAY = """
 set -eu
 kennel sample photos --labels 3 --per-label 12
 kennel index photos --to data/dataset.csv
-kennel train experiment=quick data.csv=data/dataset.csv paths.output_dir=runs/first trainer.accelerator=cpu
+kennel train experiment=quick data.csv=data/dataset.csv paths.output_dir=runs/first
 kennel export runs/first --to bundles/first
 kennel predict bundles/first photos/Beagle/beagle_0001.jpg --json > answer.json
 git --version
@@ -36,5 +36,6 @@ def check(image: Image, *, scratch: Path, say: Callable[[str, str], None]) -> No
     assert answer["label"], answer
     owners = {path.stat().st_uid for path in work.rglob("*")}
     assert owners == {1000}, f"files belong to {owners}"
-    say("train", f"draws, indexes, trains, exports and answers in {time.monotonic() - began:.0f} s: {answer['label']}")
-    say("train", "read-only root; what it writes into /work belongs to the image's user")
+    took = time.monotonic() - began
+    say("train", f"draws, indexes, trains, exports, answers in {took:.0f} s: {answer['label']}")
+    say("train", "under a read-only root; what it writes into /work belongs to the image's user")
