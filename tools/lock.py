@@ -1,8 +1,9 @@
-"""Writes requirements.lock and locks/*.lock from pyproject.toml: names, versions, hashes, and no index.
+"""Writes requirements.lock and locks/*.lock from pyproject.toml: names, versions and hashes.
 
 `make lock` keeps every version that still fits. `make lock ARGS=--upgrade` takes the newest of all,
-`make lock ARGS="--upgrade-package NAME"` of one. One resolution holds for every Python from 3.11 on, on
+`make lock ARGS="--upgrade-package NAME"` of one. One resolution holds for Python 3.11 and later, on
 Linux and macOS; the lock of an extra is copied out of it, so that locks can be installed together.
+No lock names an index: where files come from is said where they are installed.
 """
 
 from __future__ import annotations
@@ -20,9 +21,13 @@ LOCKS = ROOT / "locks"
 UV = os.environ.get("UV", "uv")
 # Torch comes in builds that need different things: it has locks of its own.
 TORCH = re.compile(r"(torch|torchvision|triton|cuda-.+|nvidia-(?!ml-py=).+)==")
+WHOLE = [ROOT / "requirements.lock", LOCKS / "torch.lock"]
 CPU_WHEELS = "https://download.pytorch.org/whl/cpu/torch/"
-BUILD = "editables\nhatchling>=1.27\nsetuptools\nuv\nwheel\n"
-# In the files, so that nobody can forget them: wheels run nothing when they are installed. One library has none.
+COMPILE = """pip compile --universal --python-version 3.11 --quiet --generate-hashes --no-header
+    --no-annotate --no-emit-index-url --no-emit-find-links"""
+BUILD = ("editables", "setuptools", "uv", "wheel")  # besides what pyproject.toml builds with
+# In the files, so that nobody forgets them. A wheel runs nothing when it is installed; one library
+# has none.
 OPTIONS = """\
 --require-hashes
 --only-binary :all:
@@ -35,54 +40,62 @@ def main(words: list[str]) -> None:
     everything = resolve("pyproject.toml", "--all-extras", *words)
     torch = [block for block in everything if TORCH.match(block)]
     rest = [block for block in everything if not TORCH.match(block)]
-    pins = ", ".join(head(block) for block in torch if block.startswith(("torch==", "torchvision==")))
-    write(ROOT / "requirements.lock", rest, f"every extra; {pins} in locks/torch*.lock")
-    write(LOCKS / "torch.lock", torch, "torch as it usually comes: for CUDA on Linux")
-    write(LOCKS / "torch-cpu.lock", for_processors(torch), f"torch without CUDA: --find-links {CPU_WHEELS}")
+    pins = ", ".join(
+        head(block) for block in torch if block.startswith(("torch==", "torchvision=="))
+    )
+    write(WHOLE[0], rest, f"every extra; {pins} in locks/torch*.lock")
+    write(WHOLE[1], torch, "torch as it usually comes: for CUDA on Linux")
+    processors = for_processors(torch)
+    write(LOCKS / "torch-cpu.lock", processors, "torch without CUDA, from PyTorch's own index")
 
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    for extra in ("", *project["optional-dependencies"]):
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    for extra in ("", *settings["project"]["optional-dependencies"]):
         only = ("--extra", extra) if extra else ()
         wanted = {head(block) for block in resolve("pyproject.toml", *only, within=everything)}
         part = [block for block in rest if head(block) in wanted]
         assert part, extra
-        write(LOCKS / f"{extra or 'base'}.lock", part, f"kennel-ml[{extra}]" if extra else "kennel-ml")
+        what = f"kennel-ml[{extra}]" if extra else "kennel-ml"
+        write(LOCKS / f"{extra or 'base'}.lock", part, what)
 
-    write(LOCKS / "build.lock", resolve("-", given=BUILD, within=everything), "what builds and installs Kennel")
-    write(LOCKS / "tools.lock", resolve(None, "--group", "tools", *words), "make check, make sbom")
+    given = "\n".join([*BUILD, *settings["build-system"]["requires"]])
+    build = resolve("-", given=given, within=everything)
+    write(LOCKS / "build.lock", build, "what builds and installs Kennel")
+    for group, what in (("tools", "make check, make sbom"), ("compose", "docker-compose config")):
+        write(LOCKS / f"{group}.lock", resolve(None, "--group", group, *words), what)
 
 
-def resolve(source: str | None, *words: str, given: str = "", within: list[str] | None = None) -> list[str]:
+def resolve(
+    source: str | None, *words: str, given: str = "", within: list[str] | None = None
+) -> list[str]:
     """Blocks "name==version ; marker" with their hashes, as uv resolves them.
 
     Args:  source: pyproject.toml, "-" for what is given, or nothing for a group.
-           within: blocks of another resolution that this one must be a part of; else versions of the
-                   locks that stand are kept where they fit.
+           within: blocks of another resolution that this one must be a part of; else versions
+                   of the locks that stand are kept where they fit.
     """
     with tempfile.TemporaryDirectory() as folder:
         out, held = Path(folder, "out"), Path(folder, "held")
         if within is None:
-            out.write_text("".join(p.read_text("utf-8") for p in standing("tools" in words)), "utf-8")
+            locks = [LOCKS / f"{words[1]}.lock"] if source is None else WHOLE
+            stand = [path.read_text(encoding="utf-8") for path in locks if path.exists()]
+            out.write_text("".join(stand), encoding="utf-8")
             held = LOCKS / "held.txt"
         else:
-            held.write_text("\n".join(re.sub(r" *\\.*", "", b, flags=re.DOTALL) for b in within), "utf-8")
+            held.write_text(
+                "\n".join(re.sub(r" *\\.*", "", b, flags=re.DOTALL) for b in within), "utf-8"
+            )
         # Wheels that lie on this machine must not be what all others are told to take.
-        environment = {k: v for k, v in os.environ.items() if k not in {"UV_FIND_LINKS", "UV_TORCH_BACKEND"}}
-        command = [UV, "pip", "compile", *filter(None, [source]), "--universal", "--python-version", "3.11", "--quiet"]
-        command += ["--generate-hashes", "--no-header", "--no-annotate", "--no-emit-index-url"]
-        command += ["--no-emit-find-links", "--constraints", str(held), "-o", str(out), *words]
+        environment = {
+            k: v for k, v in os.environ.items() if k not in {"UV_FIND_LINKS", "UV_TORCH_BACKEND"}
+        }
+        command = [UV, *COMPILE.split(), "--constraints", str(held), "-o", str(out), *words]
+        command += [source] if source else []
         subprocess.run(command, cwd=ROOT, check=True, input=given, text=True, env=environment)
         return blocks(out)
 
 
-def standing(tools: bool) -> list[Path]:
-    names = ["tools.lock"] if tools else ["torch.lock"]
-    found = [LOCKS / name for name in names] + ([] if tools else [ROOT / "requirements.lock"])
-    return [path for path in found if path.exists()]
-
-
 def for_processors(torch: list[str]) -> list[str]:
-    """The builds without CUDA, of PyTorch's own index; those of the lock that stands where it is out of reach.
+    """The builds without CUDA, of PyTorch's own index; where it is out of reach, as they stand.
 
     torchvision stays the usual one: it works beside both (learn/torchvision_gate.py).
     """
@@ -95,8 +108,14 @@ def for_processors(torch: list[str]) -> list[str]:
     except subprocess.CalledProcessError:
         stands = [b for b in blocks(LOCKS / "torch-cpu.lock") if head(b) == wanted]
         if not stands:
-            sys.exit(f"{wanted}: {CPU_WHEELS} is out of reach, and no lock has it. Lock where there is network.")
-        print(f"{CPU_WHEELS} is out of reach: the hashes of {wanted} stay as they are.", file=sys.stderr)
+            sys.exit(
+                f"{wanted} is in no lock yet, and {CPU_WHEELS} is out of reach: "
+                "run make lock where there is network."
+            )
+        print(
+            f"{CPU_WHEELS} is out of reach: the hashes of {wanted} stay as they are.",
+            file=sys.stderr,
+        )
         hashes = stands[0].partition("\n")[2]
     elsewhere = usual["torch"].partition("\n")[2]
     return [
@@ -113,11 +132,14 @@ def head(block: str) -> str:
 
 def blocks(path: Path) -> list[str]:
     text = path.read_text(encoding="utf-8")
-    return [found.group() for found in re.finditer(r"^[A-Za-z0-9].*(?:\n +.*)*", text, re.MULTILINE)]
+    return [
+        found.group() for found in re.finditer(r"^[A-Za-z0-9].*(?:\n +.*)*", text, re.MULTILINE)
+    ]
 
 
 def write(path: Path, found: list[str], what: str) -> None:
-    text = f"# Written by 'make lock' from pyproject.toml: {what}.\n{OPTIONS}" + "\n".join(found) + "\n"
+    lines = [f"# Written by 'make lock' from pyproject.toml: {what}.", OPTIONS.strip(), *found]
+    text = "\n".join(lines) + "\n"
     part = path.with_suffix(".part")
     part.write_text(text, encoding="utf-8")
     part.replace(path)
