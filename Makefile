@@ -14,9 +14,11 @@ TOOLS := $(VENV)/tools
 RUN ?= $(shell ls -td runs/*/ 2>/dev/null | head -n 1)
 BUNDLE ?= $(shell ls -td bundles/*/ 2>/dev/null | head -n 1)
 ARGS ?=
+# Who is not root already mounts images with sudo.
+ROOT_BY ?= $(if $(filter 0,$(shell id -u)),,$(shell command -v sudo) $(if $(shell command -v sudo),--preserve-env))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo repro train eval inference serve ui test test-fast check hparams tensorboard mlflow lock clean
+.PHONY: help setup demo repro train eval inference serve ui test test-fast check hparams tensorboard mlflow images images-check lock clean
 
 help: ## what there is
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 22
@@ -85,6 +87,12 @@ tensorboard: setup ## curves and pictures of all runs at http://localhost:6006
 
 mlflow: setup ## what logger=mlflow kept, at http://localhost:5000
 	MLFLOW_DISABLE_TELEMETRY=true $(BIN)/mlflow ui --backend-store-uri sqlite:///mlruns/mlflow.db $(ARGS)
+
+images: ## kennel-serve, -train and -ui, by Docker or buildah: make images ARGS=serve BUNDLE=bundles/<id>
+	@tools/images $(ARGS)
+
+images-check: setup ## the serve image, built and tried without an engine: ARGS="--train --ui" for all
+	PYTHONDONTWRITEBYTECODE=1 $(ROOT_BY) $(BIN)/python tools/images_check $(if $(BUNDLE),--bundle $(BUNDLE)) $(ARGS)
 
 lock: setup ## requirements.lock and locks/ from pyproject.toml: make lock ARGS="--upgrade-package NAME"
 	UV="$(UV)" $(BIN)/python tools/lock.py $(ARGS)

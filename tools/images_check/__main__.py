@@ -4,7 +4,7 @@
     sudo python3 tools/images_check --bundle bundles/<id> --photo photo.jpg
 
 Needs buildah and the right to mount (root). A base that cannot be pulled is stood in for, and that
-is said. What is kept: the stand-in of Python and the builds' logs, in .kennel/images-check.
+is said. What is kept: the stand-in of Python and the builds' logs, in --folder.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ import serving
 import workshop
 from building import ROOT, Base, Builder, RefusedError, bases_of, pip_settings
 
+KEPT = Path("/var/cache/kennel/images-check")
 TOOLS = {
     "buildah": "apt-get install buildah",
     "nsenter": "apt-get install util-linux",
@@ -40,7 +41,7 @@ def main() -> int:
     parser.add_argument("--train", action="store_true", help="build and try kennel-train, too")
     parser.add_argument("--ui", action="store_true", help="build and try kennel-ui, too")
     parser.add_argument("--stand-ins", action="store_true", help="do not try to pull any base")
-    parser.add_argument("--folder", type=Path, default=ROOT / ".kennel" / "images-check")
+    parser.add_argument("--folder", type=Path, default=KEPT, help=f"default: {KEPT}")
     args = parser.parse_args()
     try:
         see_to_tools()
