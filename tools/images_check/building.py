@@ -142,7 +142,7 @@ class Builder:
             self("rm", container)
 
     def forget(self, name: str) -> None:
-        """Removes an image and what only it needed. Builds leave containers of their bases behind."""
+        """Removes an image and what only it needed; builds leave containers of bases behind."""
         self("rm", "--all")
         self("rmi", "--force", f"localhost/{name}")
         self("rmi", "--prune")
