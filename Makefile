@@ -12,9 +12,12 @@ export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 RUN ?= $(shell ls -td runs/*/ 2>/dev/null | head -n 1)
 BUNDLE ?= $(shell ls -td bundles/*/ 2>/dev/null | head -n 1)
 ARGS ?=
+# A workflow's input: it reaches the shell as one word, whatever is in it.
+export PHOTOS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo repro train eval inference serve ui test test-fast check hparams tensorboard mlflow lock clean
+.PHONY: help setup demo repro train eval inference serve ui test test-fast check tune evaluate promote champion pull figures dist dist-check pack \
+  runner-start runner-stop runner-sweep comment badge release workflows-check hparams tensorboard mlflow lock clean
 
 help: ## what there is
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 22
@@ -41,8 +44,8 @@ eval: setup ## a bundle of the newest run, measured
 	$(KENNEL) export $(RUN) --to bundles/$(notdir $(RUN:/=))
 	$(KENNEL) evaluate bundles/$(notdir $(RUN:/=)) $(ARGS)
 
-inference: setup ## answers of the newest bundle: make inference ARGS=photo.jpg
-	$(KENNEL) predict $(BUNDLE) $(ARGS)
+inference: setup ## answers of the newest bundle: make inference ARGS=photo.jpg, or PHOTOS=folder
+	$(KENNEL) predict $(BUNDLE) $(ARGS) $(if $(PHOTOS),-- "$$PHOTOS")
 
 serve: setup ## the newest bundle over HTTP, with its page: make serve ARGS="--port 8080"
 	$(KENNEL) serve $(BUNDLE) $(ARGS)
@@ -62,6 +65,55 @@ check: setup ## style, types and import contracts
 	$(BIN)/ruff check src tests benchmarks
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+tune: setup ## a study: make tune ARGS="space=head data.csv=data/dataset.csv"
+	$(KENNEL) tune $(ARGS)
+
+evaluate: setup ## a bundle measured again: make evaluate BUNDLE=bundles/first ARGS="--data data/dataset.csv"
+	$(KENNEL) evaluate $(BUNDLE) $(ARGS)
+
+promote: setup ## the newest bundle becomes champion of KENNEL_REGISTRY, when it is not worse
+	$(KENNEL) promote $(BUNDLE) $(ARGS)
+
+champion: setup ## the champion of KENNEL_REGISTRY, in bundles/champion
+	$(KENNEL) promote --champion --to bundles/champion
+
+pull: setup ## photos and bundles that .dvc files name, from DVC's remote
+	PATH="$(CURDIR)/$(BIN):$$PATH" dvc pull $(ARGS)
+
+figures: setup ## this tree's figures beside another commit's, for a pull request: make figures BASE=origin/main
+	PATH="$(CURDIR)/$(BIN):$$PATH" BASE="$(BASE)" sh tools/figures
+
+dist: setup ## wheel and sdist in dist/, of the version that TAG names where it names one
+	PATH="$(CURDIR)/$(BIN):$$PATH" UV="$(UV)" sh tools/dist
+
+dist-check: setup ## the wheel of dist/ in a bare environment: what pip install brings works, and without torch
+	PATH="$(CURDIR)/$(BIN):$$PATH" UV="$(UV)" sh tools/dist-check
+
+pack: setup ## a bundle as one file in dist/, the same bytes each time: make pack BUNDLE=bundles/champion
+	$(BIN)/python tools/pack.py $(BUNDLE) dist
+
+runner-start: setup ## a machine with a GPU for one job of GitHub's, and its limit; docs/guide/actions.md
+	$(KENNEL) cloud runner start $(ARGS)
+
+runner-stop: setup ## ends it, and its limit; told twice, it does nothing
+	$(KENNEL) cloud runner stop $(ARGS)
+
+runner-sweep: setup ## ends every runner that is past its time
+	$(KENNEL) cloud runner sweep $(ARGS)
+
+# These three hold a token that may write: they run on the standard library, and install nothing.
+comment: ## the text of FILE as the one comment under a pull request: make comment FILE=figures.md
+	PYTHONPATH=src $(PYTHON) -m kennel github comment $(FILE) $(ARGS)
+
+badge: ## coverage.xml as a picture on the branch badges; make badge ARGS="--to coverage.svg" asks nobody
+	PYTHONPATH=src $(PYTHON) -m kennel github badge coverage.xml $(ARGS)
+
+release: ## the files of dist/ as a release of the tag that was pushed
+	PYTHONPATH=src $(PYTHON) -m kennel github release dist/* $(ARGS)
+
+workflows-check: setup ## every `run:` line of the workflows, here: make workflows-check ARGS="train release"
+	$(BIN)/python tools/run_workflows.py $(ARGS)
 
 hparams: setup ## trials of all studies at http://localhost:6006, HPARAMS, PARALLEL COORDINATES VIEW
 	$(BIN)/tensorboard --logdir studies $(ARGS)
