@@ -79,16 +79,17 @@ champion: setup ## the champion of KENNEL_REGISTRY, in bundles/champion
 	$(KENNEL) promote --champion --to bundles/champion
 
 pull: setup ## photos and bundles that .dvc files name, from DVC's remote
-	PATH="$(CURDIR)/$(BIN):$$PATH" dvc pull $(ARGS)
+	@files="$$(git ls-files '*.dvc')"; if [ -n "$$files" ]; then PATH="$(CURDIR)/$(BIN):$$PATH" dvc pull $(ARGS) $$files; \
+	  else echo "no .dvc file names anything; there is nothing to bring"; fi
 
 figures: setup ## this tree's figures beside another commit's, for a pull request: make figures BASE=origin/main
 	PATH="$(CURDIR)/$(BIN):$$PATH" BASE="$(BASE)" sh tools/figures
 
 dist: setup ## wheel and sdist in dist/, of the version that TAG names where it names one
-	PATH="$(CURDIR)/$(BIN):$$PATH" UV="$(UV)" sh tools/dist
+	PATH="$(CURDIR)/$(BIN):$$PATH" sh tools/dist
 
 dist-check: setup ## the wheel of dist/ in a bare environment: what pip install brings works, and without torch
-	PATH="$(CURDIR)/$(BIN):$$PATH" UV="$(UV)" sh tools/dist-check
+	PATH="$(CURDIR)/$(BIN):$$PATH" sh tools/dist-check
 
 pack: setup ## a bundle as one file in dist/, the same bytes each time: make pack BUNDLE=bundles/champion
 	$(BIN)/python tools/pack.py $(BUNDLE) dist

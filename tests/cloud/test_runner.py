@@ -1,4 +1,4 @@
-"""A rented machine does one job and is gone: told to, by itself, or at a limit that nobody can forget."""
+"""A rented machine does one job and is gone: told to, by itself, or at its limit outside."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.exceptions import InvalidSignature
@@ -24,12 +25,14 @@ from kennel.cli import main
 from kennel.cloud import CloudError
 from kennel.cloud.boot import MOST_BYTES, boot_script
 from kennel.cloud.machine import Wish
-from kennel.cloud.runner import MOST_HOURS, run_name, start, stop, sweep
+from kennel.cloud.runner import MOST_HOURS, Rented, run_name, start, stop, sweep
 from kennel.errors import KennelError, UsageError
 from kennel.github import Api, GithubError
 from kennel.github.runners import Software
 
+pytestmark = pytest.mark.slow  # a server of AWS's, and processes that are killed
 NAME = "kennel-777-1"
+Rent = Callable[..., Rented]
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +105,25 @@ def wish(key: str) -> Wish:
     )
 
 
+@pytest.fixture
+def rent(wish: Wish, api: Api) -> Rent:
+    """`start`, of the wish with what is changed in it; `now` and `sleep` are handed on."""
+
+    def starting(**changed: Any) -> Rented:
+        clock = {name: changed.pop(name) for name in ("now", "sleep") if name in changed}
+        return start(replace(wish, **changed), api, **clock)
+
+    return starting
+
+
+@pytest.fixture
+def workflow(env: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """A workflow's environment, as this process has it."""
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    return env
+
+
 def told(cloud: Cloud) -> str:
     """What the machine was told to do, as EC2 got it."""
     [request] = [each for each in cloud.asked if each["Action"] == ["RunInstances"]]
@@ -111,11 +133,9 @@ def told(cloud: Cloud) -> str:
 # starting
 
 
-def test_the_machine_has_a_limit_outside_itself_that_ends_it(
-    wish: Wish, api: Api, cloud: Cloud
-) -> None:
+def test_the_machine_has_a_limit_outside_itself_that_ends_it(cloud: Cloud, rent: Rent) -> None:
     before = datetime.now(UTC)
-    rented = start(wish, api)
+    rented = rent()
     assert [each["InstanceId"] for each in cloud.machines(NAME)] == [rented.instance_id]
     fires = cloud.fires_at(NAME)
     assert (
@@ -127,17 +147,17 @@ def test_the_machine_has_a_limit_outside_itself_that_ends_it(
     assert cloud.machines() == []
 
 
-def test_the_limit_ends_no_other_machine(wish: Wish, api: Api, cloud: Cloud) -> None:
-    other = start(replace(wish, name="kennel-777-2"), api)
-    own = start(wish, api)
+def test_the_limit_ends_no_other_machine(cloud: Cloud, rent: Rent) -> None:
+    other = rent(name="kennel-777-2")
+    own = rent()
     assert cloud.fire(NAME) == [own.instance_id]
     assert [each["InstanceId"] for each in cloud.machines()] == [other.instance_id]
 
 
 def test_the_machine_ends_itself_after_its_job_and_before_its_limit(
-    wish: Wish, api: Api, cloud: Cloud
+    cloud: Cloud, rent: Rent
 ) -> None:
-    start(wish, api)
+    rent()
     [request] = [each for each in cloud.asked if each["Action"] == ["RunInstances"]]
     assert request["InstanceInitiatedShutdownBehavior"] == ["terminate"]
     script = told(cloud)
@@ -147,8 +167,8 @@ def test_the_machine_ends_itself_after_its_job_and_before_its_limit(
     assert "shutdown -h +230\n" in script  # of 240 minutes
 
 
-def test_the_machine_has_no_role_and_no_open_metadata(wish: Wish, api: Api, cloud: Cloud) -> None:
-    start(wish, api)
+def test_the_machine_has_no_role_and_no_open_metadata(cloud: Cloud, rent: Rent) -> None:
+    rent()
     [request] = [each for each in cloud.asked if each["Action"] == ["RunInstances"]]
     assert not [name for name in request if name.startswith("IamInstanceProfile")]
     assert not [name for name in request if name.startswith("KeyName")]
@@ -157,21 +177,21 @@ def test_the_machine_has_no_role_and_no_open_metadata(wish: Wish, api: Api, clou
     assert request["ClientToken"] == [NAME]
 
 
-def test_spot_is_asked_for_once_and_not_persistently(wish: Wish, api: Api, cloud: Cloud) -> None:
-    start(replace(wish, market="spot"), api)
+def test_spot_is_asked_for_once_and_not_persistently(cloud: Cloud, rent: Rent) -> None:
+    rent(market="spot")
     [request] = [each for each in cloud.asked if each["Action"] == ["RunInstances"]]
     assert request["InstanceMarketOptions.MarketType"] == ["spot"]
     assert request["InstanceMarketOptions.SpotOptions.SpotInstanceType"] == ["one-time"]
 
 
 def test_the_runner_takes_one_job_of_a_label_that_nobody_can_guess(
-    wish: Wish, api: Api, cloud: Cloud, hub: Github
+    cloud: Cloud, hub: Github, rent: Rent
 ) -> None:
-    rented = start(wish, api)
+    rented = rent()
     [invited] = hub.invited
     assert invited["name"] == NAME
     assert rented.label in invited["labels"]
-    assert rented.label != start(replace(wish, name="kennel-777-2"), api).label
+    assert rented.label != rent(name="kennel-777-2").label
     assert len(rented.label.removeprefix(f"{NAME}-")) == 16
     first = base64.b64decode(
         next(a for a in cloud.asked if "UserData" in a)["UserData"][0]
@@ -181,9 +201,9 @@ def test_the_runner_takes_one_job_of_a_label_that_nobody_can_guess(
 
 
 def test_the_token_is_for_this_repository_and_is_given_back(
-    wish: Wish, api: Api, cloud: Cloud, hub: Github
+    cloud: Cloud, hub: Github, rent: Rent
 ) -> None:
-    start(wish, api)  # the server refuses a token for more: see github_server.access_token
+    rent()  # the server refuses a token for more: see github_server.access_token
     assert hub.revoked == 1
     script = told(cloud)
     assert APP not in script
@@ -201,11 +221,11 @@ def test_the_token_is_for_this_repository_and_is_given_back(
     ],
 )
 def test_a_refused_machine_is_said_with_its_mend_and_leaves_nothing(
-    code: str, says: str, wish: Wish, api: Api, cloud: Cloud, hub: Github
+    code: str, says: str, cloud: Cloud, hub: Github, rent: Rent
 ) -> None:
     cloud.code, cloud.message = code, "We have no g4dn.xlarge."
     with pytest.raises(CloudError) as error:
-        start(wish, api)
+        rent()
     assert code in error.value.message
     assert "We have no g4dn.xlarge" in error.value.message
     assert says in error.value.fix
@@ -216,54 +236,51 @@ def test_a_refused_machine_is_said_with_its_mend_and_leaves_nothing(
 
 
 def test_a_machine_that_may_exist_unanswered_keeps_its_limit(
-    wish: Wish, api: Api, cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch, rent: Rent
 ) -> None:
     monkeypatch.setattr("kennel.cloud.READ_S", 2)
+    monkeypatch.setenv("AWS_CLIENT", "of this test")  # so that it is not an earlier one
     cloud.hold = "after"
     with pytest.raises(CloudError, match="does not answer"):
-        start(wish, api)
+        rent()
     [machine] = cloud.machines(NAME)
     assert cloud.fire(NAME) == [machine["InstanceId"]]
 
 
-def test_a_key_that_is_not_the_apps_is_said(
-    wish: Wish, api: Api, cloud: Cloud, hub: Github
-) -> None:
+def test_a_key_that_is_not_the_apps_is_said(cloud: Cloud, rent: Rent) -> None:
     other = cloud.client("kms").create_key(KeySpec="RSA_2048", KeyUsage="SIGN_VERIFY")
     with pytest.raises(GithubError) as error:
-        start(replace(wish, app_key=other["KeyMetadata"]["KeyId"]), api)
+        rent(app_key=other["KeyMetadata"]["KeyId"])
     assert "KENNEL_APP_KEY" in error.value.fix
     assert cloud.limits() == {}
     assert cloud.asked == []
 
 
 @pytest.mark.parametrize("app_key", ["alias/nobody", "1234abcd-0000-0000-0000-000000000000"])
-def test_a_key_that_does_not_exist_is_said(
-    app_key: str, wish: Wish, api: Api, cloud: Cloud
-) -> None:
+def test_a_key_that_does_not_exist_is_said(app_key: str, cloud: Cloud, rent: Rent) -> None:
     with pytest.raises(CloudError) as error:
-        start(replace(wish, app_key=app_key), api)
+        rent(app_key=app_key)
     assert app_key in error.value.message
     assert "KENNEL_APP_KEY" in error.value.fix
     assert cloud.limits() == {}
 
 
-def test_an_app_that_is_not_installed_is_said(wish: Wish, api: Api, hub: Github) -> None:
+def test_an_app_that_is_not_installed_is_said(hub: Github, rent: Rent) -> None:
     hub.installed = False
     with pytest.raises(GithubError) as error:
-        start(wish, api)
+        rent()
     assert "installed on the repository" in error.value.fix
 
 
 def test_a_runner_that_does_not_come_costs_no_more_than_ten_minutes(
-    wish: Wish, api: Api, cloud: Cloud, hub: Github
+    cloud: Cloud, hub: Github, rent: Rent
 ) -> None:
     hub.online = False
     clock = datetime.now(UTC).timestamp()
     waited: list[float] = []
     hub.now = lambda: clock + sum(waited)
     with pytest.raises(CloudError, match="did not come within 10 minutes") as error:
-        start(wish, api, now=hub.now, sleep=waited.append)
+        rent(now=hub.now, sleep=waited.append)
     assert "network must let it out" in error.value.fix
     assert 600 <= sum(waited) <= 620
     assert cloud.machines() == []
@@ -271,9 +288,7 @@ def test_a_runner_that_does_not_come_costs_no_more_than_ten_minutes(
     assert hub.runners == []
 
 
-def test_a_machine_that_dies_at_once_is_said(
-    wish: Wish, api: Api, cloud: Cloud, hub: Github
-) -> None:
+def test_a_machine_that_dies_at_once_is_said(cloud: Cloud, hub: Github, rent: Rent) -> None:
     hub.online = False
 
     def taken_away(_: float) -> None:
@@ -281,23 +296,23 @@ def test_a_machine_that_dies_at_once_is_said(
         cloud.client("ec2").terminate_instances(InstanceIds=found)
 
     with pytest.raises(CloudError, match="is terminated before its runner came"):
-        start(wish, api, sleep=taken_away)
+        rent(sleep=taken_away)
     assert cloud.limits() == {}
 
 
 def test_a_passing_fault_of_github_does_not_end_the_machine(
-    wish: Wish, api: Api, cloud: Cloud, hub: Github
+    cloud: Cloud, hub: Github, rent: Rent
 ) -> None:
     path = f"GET /repos/{REPOSITORY}/actions/runners/{hub.number + 1}"
     hub.refuse[path] = 502
-    rented = start(wish, api, sleep=lambda _: hub.refuse.clear())
+    rented = rent(sleep=lambda _: hub.refuse.clear())
     assert [each["InstanceId"] for each in cloud.machines(NAME)] == [rented.instance_id]
 
 
-def test_the_same_run_has_one_machine(wish: Wish, api: Api, cloud: Cloud) -> None:
-    start(wish, api)
+def test_the_same_run_has_one_machine(cloud: Cloud, rent: Rent) -> None:
+    rent()
     with pytest.raises(CloudError) as error:
-        start(wish, api)
+        rent()
     assert "kennel cloud runner stop" in error.value.fix
     assert len(cloud.machines(NAME)) == 1
     assert list(cloud.limits()) == [NAME]
@@ -314,10 +329,10 @@ def test_the_same_run_has_one_machine(wish: Wish, api: Api, cloud: Cloud) -> Non
     ],
 )
 def test_a_wish_that_cannot_be_met_asks_nobody(
-    changed: dict[str, object], says: str, wish: Wish, api: Api, cloud: Cloud, hub: Github
+    changed: dict[str, object], says: str, cloud: Cloud, hub: Github, rent: Rent
 ) -> None:
     with pytest.raises(UsageError) as error:
-        start(replace(wish, **changed), api)  # type: ignore[arg-type]
+        rent(**changed)  # type: ignore[arg-type]
     assert says in error.value.fix
     assert cloud.limits() == {}
     assert hub.asked == []
@@ -388,8 +403,8 @@ def test_stopping_after_a_killed_start_needs_nothing_of_it(
 # stopping
 
 
-def test_stopping_twice_is_stopping_once(wish: Wish, api: Api, cloud: Cloud) -> None:
-    rented = start(wish, api)
+def test_stopping_twice_is_stopping_once(cloud: Cloud, rent: Rent) -> None:
+    rented = rent()
     [ended] = stop(NAME)
     assert ended.instance_id == rented.instance_id
     assert cloud.machines() == []
@@ -397,10 +412,8 @@ def test_stopping_twice_is_stopping_once(wish: Wish, api: Api, cloud: Cloud) -> 
     assert stop(NAME) == ()
 
 
-def test_a_stop_that_sees_no_machine_leaves_the_limit_that_may(
-    cloud: Cloud, wish: Wish, api: Api
-) -> None:
-    rented = start(wish, api)
+def test_a_stop_that_sees_no_machine_leaves_the_limit_that_may(cloud: Cloud, rent: Rent) -> None:
+    rented = rent()
     cloud.client("ec2").create_tags(
         Resources=[rented.instance_id], Tags=[{"Key": "kennel-runner", "Value": "not-yet-seen"}]
     )
@@ -408,25 +421,21 @@ def test_a_stop_that_sees_no_machine_leaves_the_limit_that_may(
     assert list(cloud.limits()) == [NAME]
 
 
-def test_a_stop_ends_no_machine_of_another_run(wish: Wish, api: Api, cloud: Cloud) -> None:
-    other = start(replace(wish, name="kennel-777-2"), api)
+def test_a_stop_ends_no_machine_of_another_run(cloud: Cloud, rent: Rent) -> None:
+    other = rent(name="kennel-777-2")
     assert stop(NAME) == ()
     assert [each["InstanceId"] for each in cloud.machines()] == [other.instance_id]
 
 
 def test_a_stop_is_done_even_where_github_refuses(
-    wish: Wish,
-    api: Api,
     cloud: Cloud,
     hub: Github,
-    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-    env: dict[str, str],
+    rent: Rent,
+    workflow: dict[str, str],
 ) -> None:
-    start(wish, api)
+    rent()
     hub.installed = False
-    for name, value in env.items():
-        monkeypatch.setenv(name, value)
     assert main(["cloud", "runner", "stop", "--json"]) == 0
     out, err = capsys.readouterr()
     [ended] = json.loads(out)
@@ -436,17 +445,10 @@ def test_a_stop_is_done_even_where_github_refuses(
 
 
 def test_a_stopped_runner_is_gone_from_githubs_list(
-    wish: Wish,
-    api: Api,
-    cloud: Cloud,
-    hub: Github,
-    monkeypatch: pytest.MonkeyPatch,
-    env: dict[str, str],
+    cloud: Cloud, hub: Github, rent: Rent, workflow: dict[str, str]
 ) -> None:
-    start(wish, api)
+    rent()
     assert [each["name"] for each in hub.runners] == [NAME]
-    for name, value in env.items():
-        monkeypatch.setenv(name, value)
     assert main(["cloud", "runner", "stop"]) == 0
     assert hub.runners == []
 
@@ -454,11 +456,9 @@ def test_a_stopped_runner_is_gone_from_githubs_list(
 # sweeping
 
 
-def test_a_sweep_ends_what_is_past_its_time_and_nothing_else(
-    wish: Wish, api: Api, cloud: Cloud
-) -> None:
-    short = start(replace(wish, name="kennel-1-1", hours=1), api)
-    start(replace(wish, name="kennel-2-1", hours=4), api)
+def test_a_sweep_ends_what_is_past_its_time_and_nothing_else(cloud: Cloud, rent: Rent) -> None:
+    short = rent(name="kennel-1-1", hours=1)
+    rent(name="kennel-2-1", hours=4)
     in_two_hours = datetime.now(UTC).timestamp() + 2 * 3600
     assert sweep() == ()
     [ended] = sweep(now=lambda: in_two_hours)
@@ -469,17 +469,17 @@ def test_a_sweep_ends_what_is_past_its_time_and_nothing_else(
 
 @pytest.mark.parametrize("until", ["", "tomorrow", "9999-99-99T00:00:00Z"])
 def test_a_sweep_ends_a_runner_that_does_not_say_until_when(
-    until: str, wish: Wish, api: Api, cloud: Cloud
+    until: str, cloud: Cloud, rent: Rent
 ) -> None:
-    rented = start(wish, api)
+    rented = rent()
     tag = {"Key": "kennel-until", "Value": until}
     cloud.client("ec2").create_tags(Resources=[rented.instance_id], Tags=[tag])
     [ended] = sweep()
     assert ended.why == "its tag does not say until when"
 
 
-def test_a_tag_that_was_moved_does_not_keep_a_machine(wish: Wish, api: Api, cloud: Cloud) -> None:
-    rented = start(wish, api)
+def test_a_tag_that_was_moved_does_not_keep_a_machine(cloud: Cloud, rent: Rent) -> None:
+    rented = rent()
     tag = {"Key": "kennel-until", "Value": "2099-01-01T00:00:00Z"}
     cloud.client("ec2").create_tags(Resources=[rented.instance_id], Tags=[tag])
     later = datetime.now(UTC).timestamp() + (MOST_HOURS + 1) * 3600
@@ -506,12 +506,9 @@ def test_the_verb_tells_the_next_job_the_label_and_the_log_does_not(
     cloud: Cloud,
     hub: Github,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-    env: dict[str, str],
+    workflow: dict[str, str],
 ) -> None:
-    for name, value in env.items():
-        monkeypatch.setenv(name, value)
     assert main(["cloud", "runner", "start", "--hours", "1"]) == 0
     out, err = capsys.readouterr()
     label = (tmp_path / "output").read_text(encoding="utf-8").removeprefix("label=").strip()
@@ -532,14 +529,11 @@ def test_the_verb_tells_the_next_job_the_label_and_the_log_does_not(
 )
 def test_a_setting_that_is_missing_is_named(
     missing: str,
-    cloud: Cloud,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-    env: dict[str, str],
+    workflow: dict[str, str],
 ) -> None:
-    for name, value in env.items():
-        monkeypatch.setenv(name, value)
     monkeypatch.delenv(missing)
     if missing == "AWS_REGION":
         monkeypatch.delenv("AWS_DEFAULT_REGION")
@@ -548,7 +542,7 @@ def test_a_setting_that_is_missing_is_named(
     err = capsys.readouterr().err
     assert missing in err
     assert "fix: " in err
-    assert cloud.machines() == []
+    assert not (tmp_path / "output").exists()
 
 
 def test_no_credentials_are_said_with_their_mend(

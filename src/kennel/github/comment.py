@@ -19,7 +19,9 @@ from kennel.typed import quoted
 MARKER = "<!-- kennel: figures -->"
 AUTHOR = "github-actions[bot]"  # whom GITHUB_TOKEN writes as
 MOST_BYTES = 60_000  # GitHub takes 65,536 characters
-NO_TAG = re.compile(r"<(?!/?(?:details|summary|sub|sup|code|br)>)")  # those fold or set apart, and do no more
+NO_TAG = re.compile(
+    r"<(?!/?(?:details|summary|sub|sup|code|br)>)"
+)  # those fold or set apart, and do no more
 JOINER = "\N{WORD JOINER}"  # not seen, and ends what GitHub would take for a link
 SHA = re.compile(r"[0-9a-f]{40}")
 

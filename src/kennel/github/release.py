@@ -36,7 +36,7 @@ def notes(changelog: str, version: str) -> str:
         UsageError: it has none.
     """
     own = re.search(
-        rf"^## .*(?<![\d.]){re.escape(version)}(?![\w.]).*\n(.*?)(?=^## |\Z)",
+        rf"^## [^\n]*(?<![\d.]){re.escape(version)}(?![\w.])[^\n]*\n(.*?)(?=^## |\Z)",
         changelog,
         re.MULTILINE | re.DOTALL,
     )
