@@ -16,8 +16,7 @@ ARGS ?=
 export PHOTOS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo repro train eval inference serve ui test test-fast check tune evaluate promote champion pull figures dist dist-check pack \
-  runner-start runner-stop runner-sweep comment badge release workflows-check hparams tensorboard mlflow lock clean
+.PHONY: help setup demo repro train eval inference serve ui test test-fast check tune evaluate promote champion pull figures dist dist-check pack runner-start runner-stop runner-sweep comment badge release workflows-check hparams tensorboard mlflow lock clean
 
 help: ## what there is
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 22

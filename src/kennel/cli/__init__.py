@@ -35,8 +35,8 @@ VERBS = {
     "sign": "say who made a bundle, with a key",
     "verify": "whether a bundle is as it was signed",
     "show": "the pedigree of a run or a bundle",
-    "cloud": "a machine with a GPU for a workflow, and its certain end",
-    "github": "what a workflow tells GitHub: a comment, a badge, a release",
+    "cloud": "a machine with a GPU for a workflow, and its end",
+    "github": "tells GitHub: a comment, a badge, a release",
     "clean": "remove caches and unfinished runs",
     "doctor": "what this machine has and lacks",
 }
