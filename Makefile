@@ -5,29 +5,44 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 UV = $(if $(shell command -v uv),uv,$(BIN)/uv)
 KENNEL := $(BIN)/kennel
-# make setup TORCH=cpu (or cu130, ...) takes torch from PyTorch's own index instead of the usual one.
-TORCH ?=
-export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
+# Which torch: cuda where there is NVIDIA's driver, else cpu, from PyTorch's own index or from a folder that is named.
+TORCH ?= $(if $(or $(wildcard /proc/driver/nvidia/version),$(shell command -v nvidia-smi)),cuda,cpu)
+TORCH_LOCK := locks/torch$(if $(filter cpu,$(TORCH)),-cpu).lock
+export UV_FIND_LINKS ?= $(or $(PIP_FIND_LINKS),$(if $(filter cpu-Linux,$(TORCH)-$(shell uname)),https://download.pytorch.org/whl/cpu/torch/))
+TOOLS := $(VENV)/tools
 
 RUN ?= $(shell ls -td runs/*/ 2>/dev/null | head -n 1)
 BUNDLE ?= $(shell ls -td bundles/*/ 2>/dev/null | head -n 1)
 ARGS ?=
 # A workflow's input: it reaches the shell as one word, whatever is in it.
 export PHOTOS ?=
+# Who is not root already mounts images with sudo.
+ROOT_BY ?= $(if $(filter 0,$(shell id -u)),,$(shell command -v sudo) $(if $(shell command -v sudo),--preserve-env))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo repro train eval inference serve ui test test-fast check tune evaluate promote champion pull figures dist dist-check pack runner-start runner-stop runner-sweep comment badge release workflows-check hparams tensorboard mlflow lock clean
+.PHONY: help setup demo repro train eval inference serve ui test test-fast check tune evaluate promote champion pull figures dist dist-check pack runner-start runner-stop runner-sweep comment badge release workflows-check hparams tensorboard mlflow images images-check lock clean
 
 help: ## what there is
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 22
 
-setup: $(VENV)/ready ## the environment in .venv, from requirements.lock
+setup: $(VENV)/ready ## the environment in .venv, from requirements.lock: every file by its hash
 
-$(VENV)/ready: pyproject.toml requirements.lock
+$(VENV)/ready: pyproject.toml requirements.lock $(TORCH_LOCK) locks/build.lock
+	$(if $(filter cpu cuda,$(TORCH)),,$(error TORCH=$(TORCH) is locked by nobody; say TORCH=cpu or TORCH=cuda))
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || uv venv --seed $(VENV)
-	@command -v uv >/dev/null || test -x $(BIN)/uv || $(BIN)/python -m pip install -q uv
-	$(UV) pip install -q --python $(BIN)/python $(if $(TORCH),--torch-backend $(TORCH)) -r requirements.lock
-	$(UV) pip install -q --python $(BIN)/python --no-deps -e .
+	@command -v uv >/dev/null || $(BIN)/python -m pip install -q --require-hashes -r locks/build.lock
+	$(UV) pip install -q --python $(BIN)/python --require-hashes --build-constraint locks/build.lock \
+	  -r locks/build.lock -r requirements.lock -r $(TORCH_LOCK)
+	$(UV) pip install -q --python $(BIN)/python --no-deps --no-build-isolation -e .
+	@touch $@
+
+# What lints and lists holds other libraries back than Kennel does: an environment of its own.
+$(TOOLS)/ready: locks/tools.lock locks/compose.lock | $(VENV)/ready
+	$(UV) venv -q --clear --python $(BIN)/python $(TOOLS)
+	$(UV) pip install -q --python $(TOOLS)/bin/python --require-hashes -r locks/tools.lock
+	@# The program in it is the same for every Python and libc; its wheel says otherwise.
+	@test "$$(uname -sm)" != "Linux x86_64" || $(UV) pip install -q --python $(TOOLS)/bin/python --require-hashes \
+	  --python-version 3.13 --python-platform x86_64-manylinux_2_35 --target $(TOOLS)/compose -r locks/compose.lock
 	@touch $@
 
 demo: setup ## the main job on drawn pictures: draw, index, train, export, evaluate, predict
@@ -59,11 +74,12 @@ test: setup ## all tests, with coverage
 test-fast: setup ## the tests that neither train nor build
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow" $(ARGS)
 
-check: setup ## style, types and import contracts
-	$(BIN)/ruff format --check src tests benchmarks
-	$(BIN)/ruff check src tests benchmarks
+check: setup $(TOOLS)/ready ## style, types, import contracts; workflows, images, Compose, shell, templates; known holes
+	$(BIN)/ruff format --check src tests benchmarks tools
+	$(BIN)/ruff check src tests benchmarks tools
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python tools/lint.py --tools $(TOOLS)/bin
 
 tune: setup ## a study: make tune ARGS="space=head data.csv=data/dataset.csv"
 	$(KENNEL) tune $(ARGS)
@@ -124,8 +140,14 @@ tensorboard: setup ## curves and pictures of all runs at http://localhost:6006
 mlflow: setup ## what logger=mlflow kept, at http://localhost:5000
 	MLFLOW_DISABLE_TELEMETRY=true $(BIN)/mlflow ui --backend-store-uri sqlite:///mlruns/mlflow.db $(ARGS)
 
-lock: setup ## requirements.lock from pyproject.toml
-	UV="$(UV)" tools/lock
+images: ## kennel-serve, -train and -ui, by Docker or buildah: make images ARGS=serve BUNDLE=bundles/<id>
+	@tools/images $(ARGS)
+
+images-check: setup ## the serve image, built and tried without an engine: ARGS="--train --ui" for all
+	PYTHONDONTWRITEBYTECODE=1 $(ROOT_BY) $(BIN)/python tools/images_check $(if $(BUNDLE),--bundle $(BUNDLE)) $(ARGS)
+
+lock: setup ## requirements.lock and locks/ from pyproject.toml: make lock ARGS="--upgrade-package NAME"
+	UV="$(UV)" $(BIN)/python tools/lock.py $(ARGS)
 
 clean: ## kennel clean, then what is left of caches, and the environment; never photos or bundles
 	@test ! -x $(KENNEL) || $(KENNEL) clean
