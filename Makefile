@@ -10,6 +10,7 @@ TORCH ?= $(if $(or $(wildcard /proc/driver/nvidia/version),$(shell command -v nv
 TORCH_LOCK := locks/torch$(if $(filter cpu,$(TORCH)),-cpu).lock
 export UV_FIND_LINKS ?= $(or $(PIP_FIND_LINKS),$(if $(filter cpu-Linux,$(TORCH)-$(shell uname)),https://download.pytorch.org/whl/cpu/torch/))
 TOOLS := $(VENV)/tools
+RENTS := $(VENV)/rents
 
 RUN ?= $(shell ls -td runs/*/ 2>/dev/null | head -n 1)
 BUNDLE ?= $(shell ls -td bundles/*/ 2>/dev/null | head -n 1)
@@ -109,14 +110,20 @@ dist-check: setup ## the wheel of dist/ in a bare environment: what pip install 
 pack: setup ## a bundle as one file in dist/, the same bytes each time: make pack BUNDLE=bundles/champion
 	$(BIN)/python tools/pack.py $(BUNDLE) dist
 
-runner-start: setup ## a machine with a GPU for one job of GitHub's, and its limit; docs/guide/actions.md
-	$(KENNEL) cloud runner start $(ARGS)
+# What may rent machines has few libraries: an environment of its own, made in seconds by pip alone.
+$(RENTS)/ready: locks/aws.lock
+	$(PYTHON) -m venv --clear $(RENTS)
+	$(RENTS)/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r locks/aws.lock
+	@touch $@
 
-runner-stop: setup ## ends it, and its limit; told twice, it does nothing
-	$(KENNEL) cloud runner stop $(ARGS)
+runner-start: $(RENTS)/ready ## a machine with a GPU for one job of GitHub's, and its limit; docs/guide/actions.md
+	PYTHONPATH=src $(RENTS)/bin/python -m kennel cloud runner start $(ARGS)
 
-runner-sweep: setup ## ends every runner that is past its time
-	$(KENNEL) cloud runner sweep $(ARGS)
+runner-stop: $(RENTS)/ready ## ends it, and its limit; told twice, it does nothing
+	PYTHONPATH=src $(RENTS)/bin/python -m kennel cloud runner stop $(ARGS)
+
+runner-sweep: $(RENTS)/ready ## ends every runner that is past its time
+	PYTHONPATH=src $(RENTS)/bin/python -m kennel cloud runner sweep $(ARGS)
 
 # These three hold a token that may write: they run on the standard library, and install nothing.
 comment: ## the text of FILE as the one comment under a pull request: make comment FILE=figures.md

@@ -68,8 +68,8 @@ class Place:
     def furnish(self, tree: Path) -> None:
         """What a tree has besides what git has: the environment, and where DVC keeps things."""
         if self.borrowed:
-            for ready in (self.venv / "ready", self.venv / "tools" / "ready"):
-                ready.touch()  # newer than the tree, so that no line installs anything
+            for below in ("", "tools", "rents"):
+                (self.venv / below / "ready").touch()  # newer: no line installs anything
         (tree / ".venv").symlink_to(self.venv)
         (tree / ".git" / "info" / "exclude").write_text(".venv\n", encoding="utf-8")
         local = DVC.format(address=self.cloud.address)
@@ -120,10 +120,11 @@ def place(venv: Path | None) -> Iterator[Place]:
 
 def borrow(venv: Path, own: Path) -> None:
     """The environment under another name, ready for all times, so that no line installs into it."""
-    own.mkdir()
-    for each in venv.iterdir():
-        if each.name not in ("ready", "tools"):
-            (own / each.name).symlink_to(each.resolve())
+    for folder in (own, own / "rents"):
+        folder.mkdir()
+        for each in venv.iterdir():
+            if each.name not in ("ready", "tools", "rents"):
+                (folder / each.name).symlink_to(each.resolve())
     (own / "tools").mkdir()
 
 
