@@ -8,7 +8,8 @@ KENNEL := $(BIN)/kennel
 # Which torch: cuda where there is NVIDIA's driver, else cpu, from PyTorch's own index or from a folder that is named.
 TORCH ?= $(if $(or $(wildcard /proc/driver/nvidia/version),$(shell command -v nvidia-smi)),cuda,cpu)
 TORCH_LOCK := locks/torch$(if $(filter cpu,$(TORCH)),-cpu).lock
-export UV_FIND_LINKS ?= $(or $(PIP_FIND_LINKS),$(if $(filter cpu-Linux,$(TORCH)-$(shell uname)),https://download.pytorch.org/whl/cpu/torch/))
+export CPU_WHEELS ?= https://download.pytorch.org/whl/cpu/torch/
+export UV_FIND_LINKS ?= $(or $(PIP_FIND_LINKS),$(if $(filter cpu-Linux,$(TORCH)-$(shell uname)),$(CPU_WHEELS)))
 TOOLS := $(VENV)/tools
 
 RUN ?= $(shell ls -td runs/*/ 2>/dev/null | head -n 1)
@@ -63,11 +64,11 @@ serve: setup ## the newest bundle over HTTP, with its page: make serve ARGS="--p
 ui: setup ## the newest bundle in the browser, with Gradio: make ui ARGS="--examples photos"
 	$(KENNEL) ui $(BUNDLE) $(ARGS)
 
-test: setup ## all tests, with coverage
+test: setup $(TOOLS)/ready ## all tests, with coverage
 	$(BIN)/python -m coverage erase
 	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term --cov-report=xml $(ARGS)
 
-test-fast: setup ## the tests that neither train nor build
+test-fast: setup $(TOOLS)/ready ## the tests that neither train nor build
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow" $(ARGS)
 
 check: setup $(TOOLS)/ready ## style, types, import contracts; workflows, images, Compose, shell, templates; known holes
