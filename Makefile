@@ -12,12 +12,14 @@ export CPU_WHEELS ?= https://download.pytorch.org/whl/cpu/torch/
 export UV_FIND_LINKS ?= $(or $(PIP_FIND_LINKS),$(if $(filter cpu-Linux,$(TORCH)-$(shell uname)),$(CPU_WHEELS)))
 TOOLS := $(VENV)/tools
 
+# The time that a build writes into what it makes: that of the commit.
+export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 315532800)
 RUN ?= $(shell ls -td runs/*/ 2>/dev/null | head -n 1)
 BUNDLE ?= $(shell ls -td bundles/*/ 2>/dev/null | head -n 1)
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo repro train eval inference serve ui test test-fast check hparams tensorboard mlflow lock clean
+.PHONY: help setup demo repro train eval inference serve ui test test-fast check dist sbom hparams tensorboard mlflow lock clean
 
 help: ## what there is
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 22
@@ -77,6 +79,13 @@ check: setup $(TOOLS)/ready ## style, types, import contracts; workflows, images
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python tools/lint.py --tools $(TOOLS)/bin
+
+dist: setup ## wheel and sdist in dist/: of one commit the same bytes wherever they are built
+	$(UV) build -q --python $(BIN)/python --require-hashes --build-constraint locks/build.lock --out-dir dist
+
+sbom: dist $(TOOLS)/ready ## what is in the wheel, and in images, as CycloneDX: make sbom IMAGES="kennel-serve kennel-train"
+	$(TOOLS)/bin/python tools/sbom.py --environment $(VENV) --wheel "$$(ls -t dist/*.whl | head -n 1)" --to dist/sbom
+	$(if $(IMAGES),$(TOOLS)/bin/python tools/sbom.py --to dist/sbom $(addprefix --image ,$(IMAGES)))
 
 hparams: setup ## trials of all studies at http://localhost:6006, HPARAMS, PARALLEL COORDINATES VIEW
 	$(BIN)/tensorboard --logdir studies $(ARGS)
