@@ -115,7 +115,19 @@ def test_an_answer_needs_three_libraries_and_no_torch(wheel: Path) -> None:
     requirements = said.get_all("Requires-Dist", [])
     assert names(requirements, extra=None) == {"numpy", "onnxruntime", "pillow"}
     assert set(said.get_all("Provides-Extra", [])) == {
-        *("data", "dev", "heic", "mlflow", "parquet", "serve", "sign", "train", "ui", "wandb"),
+        *(
+            "aws",
+            "data",
+            "dev",
+            "heic",
+            "mlflow",
+            "parquet",
+            "serve",
+            "sign",
+            "train",
+            "ui",
+            "wandb",
+        ),
     }
     assert names(requirements, extra="train") >= {"torch", "timm", "lightning", "hydra-core"}
     assert names(requirements, extra="dev") >= {"pytest", "mypy", "ruff", "import-linter"}
