@@ -158,7 +158,7 @@ mlflow: setup ## what logger=mlflow kept, at http://localhost:5000
 images: ## kennel-serve, -train and -ui, by Docker or buildah: make images ARGS=serve BUNDLE=bundles/<id>
 	@tools/images $(ARGS)
 
-images-check: setup ## the serve image, built and tried without an engine: ARGS="--train --ui" for all
+images-check: setup ## the serve image, built and tried without an engine: ARGS="serve ui train" for all
 	PYTHONDONTWRITEBYTECODE=1 $(ROOT_BY) $(BIN)/python tools/images_check $(if $(BUNDLE),--bundle $(BUNDLE)) $(ARGS)
 
 lock: setup ## requirements.lock and locks/ from pyproject.toml: make lock ARGS="--upgrade-package NAME"
