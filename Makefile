@@ -8,10 +8,13 @@ KENNEL := $(BIN)/kennel
 # Which torch: cuda where there is NVIDIA's driver, else cpu, from PyTorch's own index or from a folder that is named.
 TORCH ?= $(if $(or $(wildcard /proc/driver/nvidia/version),$(shell command -v nvidia-smi)),cuda,cpu)
 TORCH_LOCK := locks/torch$(if $(filter cpu,$(TORCH)),-cpu).lock
-export UV_FIND_LINKS ?= $(or $(PIP_FIND_LINKS),$(if $(filter cpu-Linux,$(TORCH)-$(shell uname)),https://download.pytorch.org/whl/cpu/torch/))
+export CPU_WHEELS ?= https://download.pytorch.org/whl/cpu/torch/
+export UV_FIND_LINKS ?= $(or $(PIP_FIND_LINKS),$(if $(filter cpu-Linux,$(TORCH)-$(shell uname)),$(CPU_WHEELS)))
 TOOLS := $(VENV)/tools
 RENTS := $(VENV)/rents
 
+# The time that a build writes into what it makes: that of the commit.
+export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 315532800)
 RUN ?= $(shell ls -td runs/*/ 2>/dev/null | head -n 1)
 BUNDLE ?= $(shell ls -td bundles/*/ 2>/dev/null | head -n 1)
 ARGS ?=
@@ -21,7 +24,7 @@ export PHOTOS ?=
 ROOT_BY ?= $(if $(filter 0,$(shell id -u)),,$(shell command -v sudo) $(if $(shell command -v sudo),--preserve-env))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo repro train eval inference serve ui test test-fast check tune evaluate promote champion pull figures dist dist-check pack runner-start runner-stop runner-sweep comment badge release workflows-check hparams tensorboard mlflow images images-check lock clean
+.PHONY: help setup demo repro train eval inference serve ui test test-fast check tune evaluate promote champion pull figures dist dist-check sbom pack runner-start runner-stop runner-sweep comment badge release workflows-check hparams tensorboard mlflow images images-check lock clean
 
 help: ## what there is
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 22
@@ -68,11 +71,11 @@ serve: setup ## the newest bundle over HTTP, with its page: make serve ARGS="--p
 ui: setup ## the newest bundle in the browser, with Gradio: make ui ARGS="--examples photos"
 	$(KENNEL) ui $(BUNDLE) $(ARGS)
 
-test: setup ## all tests, with coverage
+test: setup $(TOOLS)/ready ## all tests, with coverage
 	$(BIN)/python -m coverage erase
 	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term --cov-report=xml $(ARGS)
 
-test-fast: setup ## the tests that neither train nor build
+test-fast: setup $(TOOLS)/ready ## the tests that neither train nor build
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow" $(ARGS)
 
 check: setup $(TOOLS)/ready ## style, types, import contracts; workflows, images, Compose, shell, templates; known holes
@@ -106,6 +109,11 @@ dist: setup ## wheel and sdist in dist/, of the version that TAG names where it 
 
 dist-check: setup ## the wheel of dist/ in a bare environment: what pip install brings works, and without torch
 	PATH="$(CURDIR)/$(BIN):$$PATH" sh tools/dist-check
+
+sbom: setup $(TOOLS)/ready ## what is in the wheel, and in images, as CycloneDX in sbom/: make sbom IMAGES="kennel-serve kennel-train"
+	@ls dist/*.whl >/dev/null 2>&1 || $(MAKE) dist
+	$(TOOLS)/bin/python tools/sbom.py --environment $(VENV) --wheel dist/*.whl --to sbom
+	$(if $(IMAGES),$(TOOLS)/bin/python tools/sbom.py --to sbom $(addprefix --image ,$(IMAGES)))
 
 pack: setup ## a bundle as one file in dist/, the same bytes each time: make pack BUNDLE=bundles/champion
 	$(BIN)/python tools/pack.py $(BUNDLE) dist
@@ -150,7 +158,7 @@ mlflow: setup ## what logger=mlflow kept, at http://localhost:5000
 images: ## kennel-serve, -train and -ui, by Docker or buildah: make images ARGS=serve BUNDLE=bundles/<id>
 	@tools/images $(ARGS)
 
-images-check: setup ## the serve image, built and tried without an engine: ARGS="--train --ui" for all
+images-check: setup ## the serve image, built and tried without an engine: ARGS="serve ui train" for all
 	PYTHONDONTWRITEBYTECODE=1 $(ROOT_BY) $(BIN)/python tools/images_check $(if $(BUNDLE),--bundle $(BUNDLE)) $(ARGS)
 
 lock: setup ## requirements.lock and locks/ from pyproject.toml: make lock ARGS="--upgrade-package NAME"
@@ -158,4 +166,4 @@ lock: setup ## requirements.lock and locks/ from pyproject.toml: make lock ARGS=
 
 clean: ## kennel clean, then what is left of caches, and the environment; never photos or bundles
 	@test ! -x $(KENNEL) || $(KENNEL) clean
-	rm -rf $(VENV) .kennel .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache htmlcov .coverage* coverage.xml dist
+	rm -rf $(VENV) .kennel .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache htmlcov .coverage* coverage.xml dist sbom

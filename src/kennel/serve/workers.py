@@ -246,7 +246,7 @@ class _Watchman:
             self._start(number, pause_s=pause_s)
 
     def _bury_strangers(self) -> None:
-        """Whose parent died becomes a child of the first process, and stays until it is asked for."""
+        """Whose parent died becomes a child of process 1, and stays until it is asked for."""
         own = {worker.pid for worker in self._workers.values()}
         look = os.WEXITED | os.WNOHANG | os.WNOWAIT  # a worker's end is left to be seen
         with contextlib.suppress(ChildProcessError):  # there are none
