@@ -14,7 +14,7 @@ BUNDLE ?= $(shell ls -td bundles/*/ 2>/dev/null | head -n 1)
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo repro train eval inference serve ui test test-fast check hparams tensorboard mlflow lock clean
+.PHONY: help setup demo repro train eval report inference serve ui test test-fast check hparams tensorboard mlflow lock clean
 
 help: ## what there is
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 22
@@ -40,6 +40,9 @@ train: setup ## one run: make train ARGS="experiment=quick data.photos=photos"
 eval: setup ## a bundle of the newest run, measured
 	$(KENNEL) export $(RUN) --to bundles/$(notdir $(RUN:/=))
 	$(KENNEL) evaluate bundles/$(notdir $(RUN:/=)) $(ARGS)
+
+report: setup ## the newest bundle's page again, or the text for a pull request: make report ARGS=--markdown
+	@$(KENNEL) report $(BUNDLE) $(ARGS)
 
 inference: setup ## answers of the newest bundle: make inference ARGS=photo.jpg
 	$(KENNEL) predict $(BUNDLE) $(ARGS)
