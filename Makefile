@@ -24,7 +24,7 @@ export PHOTOS ?=
 ROOT_BY ?= $(if $(filter 0,$(shell id -u)),,$(shell command -v sudo) $(if $(shell command -v sudo),--preserve-env))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo repro train eval inference serve ui test test-fast check tune evaluate promote champion pull figures dist dist-check sbom pack runner-start runner-stop runner-sweep comment badge release workflows-check hparams tensorboard mlflow images images-check lock clean
+.PHONY: help setup demo repro train eval report inference serve ui test test-fast check tune evaluate promote champion pull figures dist dist-check sbom pack runner-start runner-stop runner-sweep comment badge release workflows-check hparams tensorboard mlflow images images-check lock clean
 
 help: ## what there is
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 22
@@ -61,6 +61,9 @@ train: setup ## one run: make train ARGS="experiment=quick data.photos=photos"
 eval: setup ## a bundle of the newest run, measured
 	$(KENNEL) export $(RUN) --to bundles/$(notdir $(RUN:/=))
 	$(KENNEL) evaluate bundles/$(notdir $(RUN:/=)) $(ARGS)
+
+report: setup ## the newest bundle's page again, or the text for a pull request: make report ARGS=--markdown
+	@$(KENNEL) report $(BUNDLE) $(ARGS)
 
 inference: setup ## answers of the newest bundle: make inference ARGS=photo.jpg, or PHOTOS=folder
 	$(KENNEL) predict $(BUNDLE) $(ARGS) $(if $(PHOTOS),-- "$$PHOTOS")
