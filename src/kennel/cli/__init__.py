@@ -7,10 +7,12 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import signal
 import sys
 import traceback
 import warnings
 from collections.abc import Sequence
+from types import FrameType
 from typing import NoReturn, Protocol, cast
 
 import kennel
@@ -26,6 +28,7 @@ VERBS = {
     "tune": "a study: many runs, the best becomes an experiment",
     "export": "turn a run into a bundle, or refuse",
     "evaluate": "measure a bundle on train, validation and test photos",
+    "report": "the page again, or the text for a pull request",
     "compare": "two bundles on the same photos: a paired test",
     "promote": "make a bundle champion, when it is not worse",
     "predict": "answer for photos",
@@ -35,6 +38,8 @@ VERBS = {
     "sign": "say who made a bundle, with a key",
     "verify": "whether a bundle is as it was signed",
     "show": "the pedigree of a run or a bundle",
+    "cloud": "a machine with a GPU for a workflow, and its end",
+    "github": "tells GitHub: a comment, a badge, a release",
     "clean": "remove caches and unfinished runs",
     "doctor": "what this machine has and lacks",
 }
@@ -72,6 +77,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if argv is None else argv)
     try:
+        if os.getpid() == 1:
+            # A container's first process: SIGTERM is ignored there, until somebody listens.
+            signal.signal(signal.SIGTERM, _stop)
         try:
             return _dispatch(words)
         finally:
@@ -109,6 +117,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             "run it again with KENNEL_DEBUG=1 and report what it prints",
         )
         return 1
+
+
+def _stop(signum: int, _: FrameType | None) -> NoReturn:
+    raise Stopped(signal.Signals(signum).name, signum)
 
 
 def _dispatch(words: list[str]) -> int:
