@@ -35,6 +35,7 @@ VERBS = {
     "sign": "say who made a bundle, with a key",
     "verify": "whether a bundle is as it was signed",
     "show": "the pedigree of a run or a bundle",
+    "init": "a project of your own around Kennel",
     "clean": "remove caches and unfinished runs",
     "doctor": "what this machine has and lacks",
 }

@@ -1,0 +1,135 @@
+"""A project that `kennel init` made works: its own checks pass, its README is true."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from dvc_project import environment
+from test_readme import blocks
+
+from kennel.cli import main
+
+pytestmark = pytest.mark.slow
+LABELS, EACH = 4, 24
+
+
+@pytest.fixture
+def some_photos(tmp_path: Path) -> Path:
+    """A few photos of a few labels: of KENNEL_PHOTOS by links, or drawn."""
+    folder = tmp_path / "my photos"
+    given = os.environ.get("KENNEL_PHOTOS")
+    if given is None:
+        assert main(["sample", str(folder), "--labels", str(LABELS), "--per-label", str(EACH)]) == 0
+        return folder
+    for label in sorted(path for path in Path(given, "dogs10").iterdir() if path.is_dir())[:LABELS]:
+        (folder / label.name).mkdir(parents=True)
+        for photo in sorted(label.iterdir())[:EACH]:
+            (folder / label.name / photo.name).symlink_to(photo)
+    return folder
+
+
+def own_environment(home: Path) -> dict[str, str]:
+    """Nothing of the user's, and none of the words that `make test` was given."""
+    home.mkdir()
+    own = environment(home)
+    return {name: value for name, value in own.items() if name not in {"MAKEFLAGS", "MAKELEVEL"}}
+
+
+def installed(project: Path) -> None:
+    """The environment that runs the tests, as if `make setup` had made it."""
+    (project / ".venv").mkdir()
+    for path in Path(sys.prefix).iterdir():
+        if path.name != "ready":
+            (project / ".venv" / path.name).symlink_to(path)
+    (project / ".venv" / "ready").touch()
+
+
+def free_port() -> int:
+    with socket.socket() as door:
+        door.bind(("127.0.0.1", 0))
+        return int(door.getsockname()[1])
+
+
+def test_its_readme_leads_from_an_empty_folder_to_a_served_prediction(
+    tmp_path: Path, some_photos: Path
+) -> None:
+    env = own_environment(tmp_path / "home")
+    project = tmp_path / "my project"
+
+    def run(*words: str, cwd: Path = project) -> str:
+        done = subprocess.run(words, cwd=cwd, env=env, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{words}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
+        assert "Traceback" not in done.stderr
+        return done.stdout
+
+    module = [sys.executable, "-m", "kennel"]
+    run(*module, "init", project.name, "--photos", str(some_photos), cwd=tmp_path)
+    installed(project)
+    port = free_port()
+    said = []
+    for block in blocks((project / "README.md").read_text(encoding="utf-8")):
+        text = block.text.replace("localhost:8080", f"localhost:{port}")
+        text = text.replace("make serve &", f'make serve ARGS="--port {port}" &')
+        said.append(run("bash", "-euo", "pipefail", "-c", text))
+    [answer] = [line for each in said for line in each.splitlines() if line.startswith('{"label"')]
+    assert json.loads(answer)["label"] in {path.name for path in some_photos.iterdir()}
+    assert (project / "audit/index.html").is_file()
+    assert (project / "bundles/measured/report/index.html").is_file()
+    assert sum(path.is_symlink() for path in project.rglob("*.jpg")) == 0
+
+    # A second time the pipeline does nothing, and git has neither photos nor weights.
+    again = run("make", "repro")
+    assert "Running stage" not in again
+    assert "git add dvc.lock" not in again
+    assert run("git", "status", "--porcelain").split() == ["??", "dvc.lock"]
+    run("make", "test")
+
+
+def test_a_setting_that_does_not_exist_fails_its_check(tmp_path: Path) -> None:
+    env = own_environment(tmp_path / "home")
+    project = tmp_path / "dogs"
+    assert main(["init", str(project)]) == 0
+    installed(project)
+    mine = project / "conf/experiment/mine.yaml"
+    text = mine.read_text("utf-8")
+    for changed, said in (
+        (text.replace("seed: 0", "sead: 0"), "sead"),
+        (text.replace("- quick", "- quik"), "quik"),
+    ):
+        mine.write_text(changed, "utf-8")
+        done = subprocess.run(
+            ["make", "check"], cwd=project, env=env, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 2
+        assert said in done.stderr
+    mine.write_text(text, "utf-8")
+    (project / "dvc.yaml").write_text(
+        (project / "dvc.yaml").read_text("utf-8").replace("deps:", "depps:", 1), "utf-8"
+    )
+    done = subprocess.run(
+        ["make", "check"], cwd=project, env=env, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert "depps" in done.stdout + done.stderr
+
+
+def test_without_git_the_pipeline_runs_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    env = own_environment(tmp_path / "home")
+    with monkeypatch.context() as without:
+        without.setenv("PATH", str(tmp_path))
+        assert main(["init", str(tmp_path / "dogs")]) == 0
+    installed(tmp_path / "dogs")
+    words = [str(Path(sys.executable).parent / "dvc"), "status"]
+    done = subprocess.run(
+        words, cwd=tmp_path / "dogs", env=env, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "sample" in done.stdout
