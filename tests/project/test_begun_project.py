@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from bash_blocks import blocks
 from dvc_project import environment
-from test_readme import blocks
 
 from kennel.cli import main
 

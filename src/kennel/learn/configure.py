@@ -67,7 +67,7 @@ def with_settings(
             )
     if USER_CONFIGS.is_dir() and not any(w.startswith(("--config-dir", "-cd")) for w in words):
         words += ["--config-dir", str(USER_CONFIGS)]
-    _refuse_hidden(words)
+    _refuse_hidden(words, config)
     original = sys.argv
     failed: list[BaseException] = []
 
@@ -135,7 +135,7 @@ def overrides_of_job() -> tuple[str, ...]:
     return tuple(HydraConfig.get().overrides.task)
 
 
-def _refuse_hidden(words: Sequence[str]) -> None:
+def _refuse_hidden(words: Sequence[str], config: str) -> None:
     """Hydra takes the first file of a name, and looks into the package first: a user's file of the
     same name would not be read, and nobody told.
     """
@@ -145,8 +145,8 @@ def _refuse_hidden(words: Sequence[str]) -> None:
             if (CONFIGS / name).is_file():
                 raise UsageError(
                     f"{own} has the name of a configuration of Kennel's, which would be taken.",
-                    fix=f"give it a name of its own, such as {own.with_stem(f'my_{own.stem}')}; "
-                    f"it can begin with 'defaults: [{own.stem}]'",
+                    fix=f"mv {own} {own.with_stem(f'my_{own.stem}')}, then kennel {config} with "
+                    f"that name; the file may begin with 'defaults: [{own.stem}]'",
                 )
 
 
