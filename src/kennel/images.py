@@ -15,8 +15,8 @@ Conventions, so that another program can do the same:
                  two unequal bars of `fill` the right or lower is a pixel wider.
     squash       the whole photo becomes size x size.
     filter       Pillow's kernels (bilinear; bicubic, a = -0.5; lanczos, 3 lobes), widened by the
-                 scale when shrinking (antialiased), weights normalised at the edges; both passes
-                 in float, rounded and clipped to 8 bits once, at the end.
+                 scale when shrinking (antialiased), weights normalised at the edges; rounded and
+                 clipped to 8 bits once, at the end.
     orientation  of EXIF (or XMP, where EXIF says nothing), all eight.
     alpha        laid over `fill`, rounded to 8 bits.
     grey, CMYK   16-bit grey is scaled and rounded to 8 bits, 16-bit colour keeps its upper 8, CMYK
@@ -42,6 +42,7 @@ from kennel.decoding import (
     full_size,
     open_photo,
 )
+from kennel.resizing import resize
 
 __all__ = [
     "MAX_PIXELS",
@@ -59,15 +60,6 @@ __all__ = [
 ]
 
 DECODE_MARGIN = 5  # what 1/255 needs: docs/decisions/0002-one-preprocessing.md
-
-_FILTERS = {
-    "bilinear": (Image.Resampling.BILINEAR, 1),
-    "bicubic": (Image.Resampling.BICUBIC, 2),
-    "lanczos": (Image.Resampling.LANCZOS, 3),
-}
-_STRIP_PIXELS = 1 << 18  # of one channel in float: 1 MiB, stays in the second-level cache
-
-Box = tuple[float, float, float, float]  # left, top, right, bottom, in pixels of its picture
 
 
 def read_photo(source: Path | bytes, preprocess: Preprocess) -> NDArray[np.float32]:
@@ -101,18 +93,18 @@ def fit(image: Image.Image, preprocess: Preprocess) -> NDArray[np.uint8]:
         raise ValueError(f"the picture's mode is {image.mode}; open_photo gives RGB")
     size, (width, height) = preprocess.size, image.size
     if preprocess.resize == "squash":
-        return _resize(image, (size, size), (0, 0, width, height), preprocess)
+        return resize(image, (size, size), (0, 0, width, height), preprocess.filter)
     if preprocess.resize == "crop":
         side = min(width, height) * size / _resized_short_side(preprocess)
         x, y = (width - side) / 2, (height - side) / 2
         # Only what survives is resized: a photo of 20000 x 1 never becomes 5 million pixels wide.
-        return _resize(image, (size, size), (x, y, x + side, y + side), preprocess)
+        return resize(image, (size, size), (x, y, x + side, y + side), preprocess.filter)
     long = max(width, height)
     inner = max(1, _round(size * width / long)), max(1, _round(size * height / long))
     x, y = (size - inner[0]) // 2, (size - inner[1]) // 2
     pixels = np.full((size, size, 3), preprocess.fill, np.uint8)
-    pixels[y : y + inner[1], x : x + inner[0]] = _resize(
-        image, inner, (0, 0, width, height), preprocess
+    pixels[y : y + inner[1], x : x + inner[0]] = resize(
+        image, inner, (0, 0, width, height), preprocess.filter
     )
     return pixels
 
@@ -172,46 +164,6 @@ def describe(preprocess: Preprocess) -> str:
         f"upright, RGB, transparency over {fill}, {rule}, "
         f"0..1, mean {mean}, std {std}, {preprocess.dtype} {preprocess.layout}"
     )
-
-
-def _resize(
-    image: Image.Image, size: tuple[int, int], box: Box, preprocess: Preprocess
-) -> NDArray[np.uint8]:
-    """Resizes the part of the picture in `box` to UInt8[size[1], size[0], 3].
-
-    In float, because Pillow's 8-bit resize rounds and clips between its two passes: 22/255 off on
-    slanting black stripes. In strips, so that a large photo's float copy never exists whole.
-    """
-    left, top, right, bottom = box
-    if right - left < size[0] and bottom - top > size[1]:
-        # Between the passes 1 x 60000 would be 224 x 60000: shrink the long side first.
-        turned = image.transpose(Image.Transpose.TRANSPOSE)
-        turned_box = (top, left, bottom, right)
-        return _resize(turned, size[::-1], turned_box, preprocess).transpose(1, 0, 2)
-    kernel, support = _FILTERS[preprocess.filter]
-    first_x, last_x = _reach(left, right, size[0], support, image.width)
-    first_y, last_y = _reach(top, bottom, size[1], support, image.height)
-    rows = max(1, _STRIP_PIXELS // (last_x - first_x))
-    across = (max(0.0, left - first_x), min(right, last_x) - first_x)
-    narrow = np.empty((3, last_y - first_y, size[0]), np.float32)
-    for y in range(first_y, last_y, rows):
-        strip = image.crop((first_x, y, last_x, min(y + rows, last_y)))
-        box_x = (across[0], 0, across[1], strip.height)
-        for channel, band in enumerate(strip.split()):
-            part = band.convert("F").resize((size[0], strip.height), kernel, box_x)
-            narrow[channel, y - first_y : y - first_y + strip.height] = np.asarray(part)
-    pixels = np.empty((size[1], size[0], 3), np.uint8)
-    box_y = (0, max(0.0, top - first_y), size[0], min(bottom, last_y) - first_y)
-    for channel in range(3):
-        band = Image.fromarray(narrow[channel]).resize(size, kernel, box_y)
-        pixels[..., channel] = np.clip(np.floor(np.asarray(band) + 0.5), 0, 255)
-    return pixels
-
-
-def _reach(low: float, high: float, size: int, support: int, limit: int) -> tuple[int, int]:
-    """First pixel, and the one after the last, that the filter needs to bring low..high to size."""
-    reach = support * max(1.0, (high - low) / size) + 1
-    return max(0, math.floor(low - reach)), min(limit, math.ceil(high + reach))
 
 
 def _resized_short_side(preprocess: Preprocess) -> int:

@@ -28,13 +28,14 @@ import PIL
 from numpy.typing import NDArray
 from PIL import Image
 
-from kennel import decoding, images
+from kennel import decoding, images, resizing
 from kennel.bundle import Preprocess, file_sha256
 from kennel.cache import Buffer, DamagedRowError, Shelf, by_file, refuse_full_disk
 from kennel.dataset import Dataset, Photo
 from kennel.errors import DatasetError
 from kennel.images import fit, open_photo, working_short_side
 from kennel.machine import usable_cores
+from kennel.resizing import resize
 
 log = logging.getLogger(__name__)
 
@@ -94,7 +95,7 @@ class Form:
 def pixel_source() -> dict[str, str]:
     """What a photo's pixels depend on besides the photo and the settings: who decodes, and how."""
     code = hashlib.sha256()
-    for file in (decoding.__file__, images.__file__, __file__):
+    for file in (decoding.__file__, images.__file__, resizing.__file__, __file__):
         code.update(Path(file).read_bytes())
     return {"pillow": PIL.__version__, "code": code.hexdigest()}
 
@@ -262,10 +263,8 @@ def make_row(dataset: Dataset, photo: Photo, form: Form) -> bytes:
     if form.room is None:
         pixels = fit(picture, preprocess)
     else:
-        # Nobody has to see these very pixels again, so by Pillow's 8-bit resize, three times as
-        # fast as `fit`, from a JPEG at the smallest scale that has them.
-        squashed = picture.resize((side, side), Image.Resampling.BICUBIC, reducing_gap=3.0)
-        pixels = np.asarray(squashed)
+        # A JPEG was decoded at the smallest scale that has them: nobody must see just these again.
+        pixels = resize(picture, (side, side), (0, 0, *picture.size), "bicubic")
     return TRUE_SIZE.pack(*picture.size) + _packed(pixels, form)
 
 
