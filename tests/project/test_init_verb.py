@@ -133,7 +133,7 @@ def test_its_files_are_the_repository_s_own_and_its_pipeline_names_no_code_of_ke
     ]
     assert {"requirements.lock", "tools/demo", ".gitignore", ".dvc/plots/epochs.json"} <= {*same}
     told = params(tmp_path / "dogs")
-    assert (told["code"], told["libraries"]) == ("kennel.txt", "requirements.lock")
+    assert (told["code"], told["libraries"]) == ("kennel.txt", "locks")
     for name in begun.files:
         made = tmp_path / "dogs" / name
         assert os.access(made, os.X_OK) == os.access(ROOT / name, os.X_OK), name

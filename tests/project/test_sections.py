@@ -71,7 +71,8 @@ def test_a_value_is_not_filled_in_again() -> None:
 @pytest.mark.parametrize("template", templates(), ids=lambda each: each.path)
 def test_every_template_is_made_without_a_slip(template: Template) -> None:
     text = template.file.read_text(encoding="utf-8")
-    names = ("title", "slug", "photos", "photo", "photo_in_make", "version")
+    names = ("title", "slug", "version", "photo", "photo_in_make")
+    names += ("photos", "photos_in_compose", "photos_in_words")
     for leave_out in ({"kennel", "drawn"}, {"kennel", "photos"}):
         made = for_a_project(text, leave_out=leave_out, values=dict.fromkeys(names, "x"))
         assert "<project>" not in made

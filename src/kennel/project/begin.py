@@ -20,6 +20,7 @@ from kennel.project.templates import WORKFLOWS, Template, templates
 PINS_KENNEL = "kennel.txt"
 DRAWN = "data/sample"  # where the first stage of dvc.yaml draws
 DRAWN_PHOTO = f"{DRAWN}/Beagle/beagle_0001.jpg"
+PHOTOS_WORD = "data.photos=/photos"  # where a container has them
 NO_SCM = "    no_scm = true\n"  # what DVC wants to be told where there is no git
 
 
@@ -73,7 +74,7 @@ def begin(
     refuse_taken(folder)
     refuse_name(folder, what="project", signs=":")
     if photos is not None:
-        refuse_name(photos.folder, what="photos", signs="'")
+        refuse_name(photos.folder, what="photos", signs="'{}")
     pinned = requirement(named)
     notes = [pinned.note] if pinned.note else []
     git = version_control.has_git()
@@ -143,6 +144,7 @@ def _text(template: Template, leave_out: Collection[str], values: dict[str, str]
 
 def _values(name: str, photos: Photos | None) -> dict[str, str]:
     """What stands for @name@ in the files."""
+    in_compose = json.dumps(str(photos.folder), ensure_ascii=False)[1:-1] if photos else "."
     photo = shlex.quote(str(photos.one) if photos else DRAWN_PHOTO)
     return {
         "title": re.sub(r"([\\`*_{}\[\]<>#|~!&$])", r"\\\1", name),
@@ -150,6 +152,8 @@ def _values(name: str, photos: Photos | None) -> dict[str, str]:
         "photos": json.dumps(str(photos.folder) if photos else DRAWN, ensure_ascii=False),
         "photo": photo,
         "photo_in_make": shlex.quote(photo.replace("$", "$$")),
+        "photos_in_compose": in_compose.replace("$", "$$"),
+        "photos_in_words": PHOTOS_WORD if photos else f"${{PHOTOS:+{PHOTOS_WORD}}}",
         "version": kennel.__version__,
     }
 
