@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kennel.project.sections import filled_in, for_a_project
+from kennel.project.sections import filled_in, for_a_project, with_links
 from kennel.project.templates import Template, templates
 
 MAKEFILE = """\
@@ -62,6 +62,16 @@ def test_a_file_without_sections_is_the_same_file() -> None:
 def test_a_slip_in_the_marks_is_said(text: str, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         for_a_project(text, leave_out={"kennel"}, values={"what": "x"})
+
+
+def test_links_of_a_page_lead_to_files_of_the_project_and_elsewhere() -> None:
+    page = (
+        "[a](../../dvc.yaml) [b](../why/1.md#x) [c](serve.md#y) [d](https://e.org) [f](#g) [h](..)"
+    )
+    there = {"dvc.yaml", "docs/guide/serve.md", "docs/guide/data.md"}
+    assert with_links(page, page="docs/guide/data.md", there=there) == (
+        "[a](../../dvc.yaml) b [c](serve.md#y) [d](https://e.org) [f](#g) [h](..)"
+    )
 
 
 def test_a_value_is_not_filled_in_again() -> None:

@@ -14,7 +14,7 @@ import kennel
 from kennel.project import version_control
 from kennel.project.place import appearing, named_path, refuse_name, refuse_taken, write
 from kennel.project.requirement import WHEELS, Requirement, requirement
-from kennel.project.sections import filled_in, for_a_project
+from kennel.project.sections import filled_in, for_a_project, with_links
 from kennel.project.templates import WORKFLOWS, Template, templates
 
 PINS_KENNEL = "kennel.txt"
@@ -115,29 +115,32 @@ def _write_files(
     """Writes every file of a project; their paths, sorted."""
     values = _values(name, photos)
     leave_out = {"kennel", "photos" if photos is None else "drawn"}
-    written = [PINS_KENNEL]
+    wanted = [
+        each
+        for each in templates()
+        if not ("workflows" in without and each.path.startswith(f"{WORKFLOWS}/"))
+    ]
+    there = [PINS_KENNEL, *(each.path for each in wanted)]
     write(parts / PINS_KENNEL, f"{pinned.line}\n".encode())
     if pinned.file is not None:
-        written.append(f"{WHEELS}/{pinned.file.name}")
-        write(parts / written[-1], pinned.file.read_bytes())
-    for template in templates():
-        if "workflows" in without and template.path.startswith(f"{WORKFLOWS}/"):
-            continue
+        there.append(f"{WHEELS}/{pinned.file.name}")
+        write(parts / there[-1], pinned.file.read_bytes())
+    for template in wanted:
         text = _text(template, leave_out, values)
+        if template.path.endswith(".md"):
+            text = with_links(text, page=template.path, there=there)
         if template.path == ".dvc/config" and not git:
             text = text.replace("[core]\n", f"[core]\n{NO_SCM}")
         mode = template.file.stat().st_mode
         write(parts / template.path, text.encode(), executable=bool(mode & 0o100))
-        written.append(template.path)
-    return tuple(sorted(written))
+    return tuple(sorted(there))
 
 
 def _text(template: Template, leave_out: Collection[str], values: dict[str, str]) -> str:
     text = template.file.read_text(encoding="utf-8")
     try:
-        if template.shared:
-            return for_a_project(text, leave_out=leave_out, values=values)
-        return filled_in(for_a_project(text, leave_out=leave_out, values=values), values)
+        text = for_a_project(text, leave_out=leave_out, values=values)
+        return text if template.shared else filled_in(text, values)
     except ValueError as error:
         raise ValueError(f"{template.file}: {error}") from error
 

@@ -1,4 +1,4 @@
-"""A file of this repository -> the same file in a project of one's own. Three rules, no others:
+"""A file of this repository -> the same file in a project of one's own. Four rules, no others:
 
 1. What stands between `# <kennel>` and `# </kennel>` is for Kennel's own development: left out.
 2. What stands between `# <project>` and `# </project>` is for a project: each of its lines begins
@@ -6,18 +6,23 @@
 3. What stands between `# <drawn>` and `# </drawn>` is left out where a project has photos, and
    <photos> where Kennel draws some.
 
+4. In a page, a link to a file that the project does not have is its text alone.
+
 The lines of the marks themselves are left out. `//` may stand for `#`. In lines of rule 2, and in
 files that only projects have, `@name@` is replaced by what a project calls so.
 """
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Collection, Iterator, Mapping
+from pathlib import PurePosixPath
 
 SECTIONS = ("kennel", "project", "drawn", "photos")
 MARK = re.compile(r"\s*(?:#|//) <(/?)([a-z]+)>\s*")
 COMMENTED = re.compile(r"(\s*)(?:#|//)\| ?(.*)", re.DOTALL)
+LINK = re.compile(r"\[([^\]]+)\]\((?![a-z]+:|#)([^)\s#]+)[^)\s]*\)")
 PLACE = re.compile(r"@([a-z_]+)@")
 
 
@@ -33,6 +38,22 @@ def for_a_project(text: str, *, leave_out: Collection[str], values: Mapping[str,
             <project> that is no comment; a name without a value.
     """
     return "".join(_lines(text, leave_out, values))
+
+
+def with_links(text: str, *, page: str, there: Collection[str]) -> str:
+    """A page whose links lead somewhere.
+
+    Args:
+        page: its path in the project.
+        there: paths of the project's files.
+    """
+    folders = {str(above) for path in there for above in PurePosixPath(path).parents}
+
+    def link(found: re.Match[str]) -> str:
+        target = posixpath.normpath(posixpath.join(posixpath.dirname(page), found[2]))
+        return found[0] if target in folders or target in there else found[1]
+
+    return LINK.sub(link, text)
 
 
 def filled_in(text: str, values: Mapping[str, str]) -> str:
