@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 import os
 import socket
 import subprocess
 import sys
+import threading
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 from bash_blocks import blocks
 from dvc_project import environment
 
+import kennel
 from kennel.cli import main
 
 pytestmark = pytest.mark.slow
@@ -117,6 +125,63 @@ def test_a_setting_that_does_not_exist_fails_its_check(tmp_path: Path) -> None:
     )
     assert done.returncode == 2
     assert "depps" in done.stdout + done.stderr
+
+
+def test_the_bytes_of_a_version_are_asked_of_the_index_once(tmp_path: Path) -> None:
+    project = tmp_path / "dogs"
+    pinned = f"kennel-ml=={kennel.__version__}"
+    assert main(["init", str(project), "--kennel", pinned]) == 0
+    installed(project)
+    (tmp_path / "nothing").mkdir()
+    env = own_environment(tmp_path / "home") | {"UV_FIND_LINKS": str(tmp_path / "nothing")}
+    wheel = small_wheel()
+    with index_of(wheel) as address:
+        index = {"UV_DEFAULT_INDEX": address, "UV_INDEX_URL": address}
+        subprocess.run(["make", "pin"], cwd=project, env=env | index, check=True)
+    sha256 = hashlib.sha256(wheel).hexdigest()
+    said = (project / "kennel.txt").read_text("utf-8")
+    assert said.split() == [pinned, "\\", f"--hash=sha256:{sha256}"]
+    subprocess.run(["make", "pin"], cwd=project, env=env | index, check=True)  # nobody is asked
+    assert (project / "kennel.txt").read_text("utf-8") == said
+
+
+def small_wheel() -> bytes:
+    """A wheel that says it is this Kennel."""
+    about = f"kennel_ml-{kennel.__version__}.dist-info"
+    files = {
+        "METADATA": f"Metadata-Version: 2.1\nName: kennel-ml\nVersion: {kennel.__version__}\n",
+        "WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        "RECORD": "",
+    }
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        for name, text in files.items():
+            archive.writestr(f"{about}/{name}", text)
+    return content.getvalue()
+
+
+@contextmanager
+def index_of(wheel: bytes) -> Iterator[str]:
+    """A package index on this machine that has one wheel, and says its sha256."""
+    name = f"kennel_ml-{kennel.__version__}-py3-none-any.whl"
+    page = f'<a href="/{name}#sha256={hashlib.sha256(wheel).hexdigest()}">{name}</a>'
+
+    class Index(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            found = self.path.endswith((".whl", "/kennel-ml/"))
+            body = wheel if self.path.endswith(".whl") else page.encode()
+            self.send_response(200 if found else 404)
+            self.send_header("content-type", "text/html")
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Index) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}/simple"
+        server.shutdown()
 
 
 def test_without_git_the_pipeline_runs_all_the_same(
