@@ -46,8 +46,8 @@ def with_settings(
     """Composes the settings that `words` ask for and calls `task` with them; several times for
     `--multirun`.
 
-    A folder ./conf is searched for groups as if `--config-dir conf` stood there. Settings that
-    `--cfg job` shows are checked after they were shown.
+    A folder ./conf is searched for groups as if `--config-dir conf` stood there. What
+    `--cfg job` shows of settings with configurations of the user's is then checked.
 
     Args:
         words: Hydra's own: overrides, -m, --cfg, --config-dir, --info, -sc.
@@ -109,7 +109,7 @@ def with_settings(
         main = hydra.main(config_path=place, config_name=config, version_base="1.3")
         try:
             main(quietly(carry_out))()
-            if _shows_job(words):
+            if _shows_own_job(words):
                 sys.argv = [sys.argv[0], *_without_showing(words)]
                 main(quietly(check))()
         except OverrideParseException as error:
@@ -150,6 +150,10 @@ def _refuse_hidden(words: Sequence[str], config: str) -> None:
                 )
 
 
+def _has_own(words: Sequence[str]) -> bool:
+    return bool(_values_of(words, "--config-dir", "-cd"))
+
+
 def _values_of(words: Sequence[str], *options: str) -> list[str]:
     """What is given to an option, as `--option value` or `--option=value`."""
     return [
@@ -159,8 +163,13 @@ def _values_of(words: Sequence[str], *options: str) -> list[str]:
     ]
 
 
-def _shows_job(words: Sequence[str]) -> bool:
-    return _values_of(words, "--cfg", "-c") == ["job"] and not {"-m", "--multirun"} & {*words}
+def _shows_own_job(words: Sequence[str]) -> bool:
+    """Kennel's own configurations need no check, and so no torch."""
+    return (
+        _has_own(words)
+        and _values_of(words, "--cfg", "-c") == ["job"]
+        and not {"-m", "--multirun"} & {*words}
+    )
 
 
 def _without_showing(words: Sequence[str]) -> list[str]:
