@@ -150,10 +150,6 @@ def _refuse_hidden(words: Sequence[str], config: str) -> None:
                 )
 
 
-def _has_own(words: Sequence[str]) -> bool:
-    return bool(_values_of(words, "--config-dir", "-cd"))
-
-
 def _values_of(words: Sequence[str], *options: str) -> list[str]:
     """What is given to an option, as `--option value` or `--option=value`."""
     return [
@@ -166,7 +162,7 @@ def _values_of(words: Sequence[str], *options: str) -> list[str]:
 def _shows_own_job(words: Sequence[str]) -> bool:
     """Kennel's own configurations need no check, and so no torch."""
     return (
-        _has_own(words)
+        bool(_values_of(words, "--config-dir", "-cd"))
         and _values_of(words, "--cfg", "-c") == ["job"]
         and not {"-m", "--multirun"} & {*words}
     )
