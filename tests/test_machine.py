@@ -129,3 +129,23 @@ def test_cores_that_this_process_may_not_use_are_not_counted() -> None:
 
 def test_now_is_utc_to_the_second() -> None:
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", utc_now())
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="needs Linux's affinity")
+@pytest.mark.parametrize(
+    ("said", "allowed"),
+    [
+        ("max 100000", 8),
+        ("150000 100000", 2),
+        ("25000 100000", 1),
+        ("6400000 100000", 8),
+        ("nonsense", 8),
+    ],
+)
+def test_a_container_s_share_of_time_counts_as_cores(
+    said: str, allowed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
+    (tmp_path / "cpu.max").write_text(f"{said}\n", encoding="utf-8")
+    assert usable_cores(cgroup=tmp_path) == allowed
+    assert usable_cores(cgroup=tmp_path / "nowhere") == 8

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import platform
 import re
@@ -39,12 +40,22 @@ def versions(names: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def usable_cores() -> int:
-    """Cores this process may run on: containers and `taskset` allow fewer than the machine has."""
+def usable_cores(*, cgroup: Path = Path("/sys/fs/cgroup")) -> int:
+    """Cores this process may run on: containers and `taskset` allow fewer than the machine has.
+
+    Args:
+        cgroup: where a container sees its share of time, such as 1.5 cores (`docker run --cpus`):
+            with more threads than that it would be stopped in the middle of each period.
+    """
     try:
-        return len(os.sched_getaffinity(0))
+        cores = len(os.sched_getaffinity(0))
     except AttributeError:  # macOS
         return os.cpu_count() or 1
+    try:
+        quota, period = (cgroup / "cpu.max").read_text(encoding="utf-8").split()
+        return cores if quota == "max" else max(1, min(cores, math.ceil(int(quota) / int(period))))
+    except (OSError, ValueError, ZeroDivisionError):  # no container, or an older kind of cgroup
+        return cores
 
 
 def give_back_freed_memory() -> None:

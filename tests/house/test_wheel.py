@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email
 import email.message
+import hashlib
 import os
 import re
 import shutil
@@ -25,9 +26,9 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built as pip builds it, in an environment of its own."""
+    """Built as pip builds it, by what locks/build.lock brought."""
     folder = tmp_path_factory.mktemp("wheel")
-    pip("wheel", str(ROOT), "--no-deps", "--wheel-dir", str(folder))
+    pip("wheel", str(ROOT), "--no-deps", "--no-build-isolation", "--wheel-dir", str(folder))
     [path] = folder.glob("*.whl")
     return path
 
@@ -118,10 +119,61 @@ def test_an_answer_needs_three_libraries_and_no_torch(wheel: Path) -> None:
     requirements = said.get_all("Requires-Dist", [])
     assert names(requirements, extra=None) == {"numpy", "onnxruntime", "pillow"}
     assert set(said.get_all("Provides-Extra", [])) == {
-        *("data", "dev", "heic", "mlflow", "parquet", "serve", "sign", "train", "ui", "wandb"),
+        *(
+            "aws",
+            "data",
+            "dev",
+            "heic",
+            "mlflow",
+            "parquet",
+            "serve",
+            "sign",
+            "train",
+            "ui",
+            "wandb",
+        ),
     }
     assert names(requirements, extra="train") >= {"torch", "timm", "lightning", "hydra-core"}
     assert names(requirements, extra="dev") >= {"pytest", "mypy", "ruff", "import-linter"}
+
+
+def built(folder: Path, *, epoch: str, umask: int) -> dict[str, str]:
+    """Wheel and sdist of what git has, copied to a folder: file -> sha256."""
+    done = subprocess.run(
+        ["git", "-C", str(ROOT), "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        capture_output=True,
+        check=True,
+    )
+    for name in filter(None, done.stdout.decode().split("\0")):
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(ROOT / name, folder / name)
+            (folder / name).chmod(0o777 & ~umask)
+    words = [sys.executable, "-m", "hatchling", "build", "-d", str(folder / "dist")]
+    environment = {**os.environ, "SOURCE_DATE_EPOCH": epoch}
+    made = subprocess.run(
+        words, cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+    assert made.returncode == 0, made.stderr
+    files = sorted((folder / "dist").iterdir())
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def test_two_builds_of_a_commit_are_the_same_bytes(tmp_path: Path) -> None:
+    if not (ROOT / ".git").exists():
+        pytest.skip("this is no git checkout")
+    one = built(tmp_path / "one", epoch="1790000000", umask=0o022)
+    assert {name.rpartition(".")[2] for name in one} == {"whl", "gz"}
+    assert built(tmp_path / "two", epoch="1790000000", umask=0o077) == one
+    later = built(tmp_path / "later", epoch="1790086400", umask=0o022)
+    assert not set(later.values()) & set(one.values())
+
+
+def test_make_builds_with_what_is_locked_and_the_time_of_the_commit() -> None:
+    text = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert re.search(r"^export SOURCE_DATE_EPOCH \?= .*git log -1 --format=%ct", text, re.MULTILINE)
+    recipe = re.findall(r"^dist:.*\n((?:\t.*\n)+)", text, re.MULTILINE)[0]
+    assert "--require-hashes --build-constraint locks/build.lock" in recipe
 
 
 def test_it_works_from_another_folder_without_the_source(site: Path, tmp_path: Path) -> None:

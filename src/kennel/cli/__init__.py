@@ -7,10 +7,12 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import signal
 import sys
 import traceback
 import warnings
 from collections.abc import Sequence
+from types import FrameType
 from typing import NoReturn, Protocol, cast
 
 import kennel
@@ -36,6 +38,8 @@ VERBS = {
     "verify": "whether a bundle is as it was signed",
     "show": "the pedigree of a run or a bundle",
     "init": "a project of your own around Kennel",
+    "cloud": "a machine with a GPU for a workflow, and its end",
+    "github": "tells GitHub: a comment, a badge, a release",
     "clean": "remove caches and unfinished runs",
     "doctor": "what this machine has and lacks",
 }
@@ -73,6 +77,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if argv is None else argv)
     try:
+        if os.getpid() == 1:
+            # A container's first process: SIGTERM is ignored there, until somebody listens.
+            signal.signal(signal.SIGTERM, _stop)
         try:
             return _dispatch(words)
         finally:
@@ -110,6 +117,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             "run it again with KENNEL_DEBUG=1 and report what it prints",
         )
         return 1
+
+
+def _stop(signum: int, _: FrameType | None) -> NoReturn:
+    raise Stopped(signal.Signals(signum).name, signum)
 
 
 def _dispatch(words: list[str]) -> int:

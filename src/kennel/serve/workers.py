@@ -6,6 +6,7 @@ is started again waits, and is answered.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -62,7 +63,9 @@ def serve(
         announce(bundle_id, host, port)
 
     slots = Slots(settings.workers)
-    if settings.workers == 1:
+    # A container's first process has duties: no signal is heard without a handler, which the model
+    # would be loaded without, and it is parent to all whose own died. So it only watches.
+    if settings.workers == 1 and os.getpid() != 1:
         ended_by = work(
             load,
             Place(settings, listener, slots),
@@ -141,6 +144,8 @@ class _Watchman:
         while not self._stopped_by:
             self._sleep(1.0)
             self._start_dead_again()
+            if os.getpid() == 1:
+                self._bury_strangers()
         self._stop()
         return self._stopped_by
 
@@ -239,6 +244,14 @@ class _Watchman:
             if self._stopped_by:
                 return
             self._start(number, pause_s=pause_s)
+
+    def _bury_strangers(self) -> None:
+        """Whose parent died becomes a child of the first process, and stays until it is asked for."""
+        own = {worker.pid for worker in self._workers.values()}
+        look = os.WEXITED | os.WNOHANG | os.WNOWAIT  # a worker's end is left to be seen
+        with contextlib.suppress(ChildProcessError):  # there are none
+            while (dead := os.waitid(os.P_ALL, 0, look)) is not None and dead.si_pid not in own:
+                os.waitpid(dead.si_pid, 0)
 
     def _stop(self) -> None:
         """Tells all to finish, and ends who has not in time."""
