@@ -15,8 +15,9 @@ RENTS := $(VENV)/rents
 
 # The time that a build writes into what it makes: that of the commit.
 export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 315532800)
-RUN ?= $(shell ls -td runs/*/ 2>/dev/null | head -n 1)
-BUNDLE ?= $(shell ls -td bundles/*/ 2>/dev/null | head -n 1)
+# A folder of runs or of bundles means the last one in it.
+RUN ?= runs
+BUNDLE ?= bundles
 ARGS ?=
 # A workflow's input: it reaches the shell as one word, whatever is in it.
 export PHOTOS ?=
@@ -24,7 +25,7 @@ export PHOTOS ?=
 ROOT_BY ?= $(if $(filter 0,$(shell id -u)),,$(shell command -v sudo) $(if $(shell command -v sudo),--preserve-env))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo repro train eval inference serve ui test test-fast check tune evaluate promote champion pull figures dist dist-check sbom pack runner-start runner-stop runner-sweep comment badge release workflows-check hparams tensorboard mlflow images images-check lock clean
+.PHONY: help setup demo repro train eval inference serve ui test test-fast check tune evaluate promote champion pull figures dist dist-check sbom pack runner-start runner-stop runner-sweep comment badge release workflows-check hparams tensorboard mlflow images images-check compose lock clean
 
 help: ## what there is
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 22
@@ -58,9 +59,8 @@ repro: setup ## the pipeline of dvc.yaml, what of it is out of date: make repro 
 train: setup ## one run: make train ARGS="experiment=quick data.photos=photos"
 	$(KENNEL) train $(ARGS)
 
-eval: setup ## a bundle of the newest run, measured
-	$(KENNEL) export $(RUN) --to bundles/$(notdir $(RUN:/=))
-	$(KENNEL) evaluate bundles/$(notdir $(RUN:/=)) $(ARGS)
+eval: setup ## a bundle of the last run that is done, measured
+	PATH="$(CURDIR)/$(BIN):$$PATH" RUN="$(RUN)" sh tools/eval $(ARGS)
 
 inference: setup ## answers of the newest bundle: make inference ARGS=photo.jpg, or PHOTOS=folder
 	$(KENNEL) predict $(BUNDLE) $(ARGS) $(if $(PHOTOS),-- "$$PHOTOS")
@@ -147,19 +147,25 @@ workflows-check: setup ## every `run:` line of the workflows, here: make workflo
 	$(BIN)/python tools/run_workflows.py $(ARGS)
 
 hparams: setup ## trials of all studies at http://localhost:6006, HPARAMS, PARALLEL COORDINATES VIEW
+	@$(BIN)/python tools/port.py hparams 6006 $(ARGS)
 	$(BIN)/tensorboard --logdir studies $(ARGS)
 
 tensorboard: setup ## curves and pictures of all runs at http://localhost:6006
+	@$(BIN)/python tools/port.py tensorboard 6006 $(ARGS)
 	$(BIN)/tensorboard --logdir runs $(ARGS)
 
 mlflow: setup ## what logger=mlflow kept, at http://localhost:5000
+	@$(BIN)/python tools/port.py mlflow 5000 $(ARGS)
 	MLFLOW_DISABLE_TELEMETRY=true $(BIN)/mlflow ui --backend-store-uri sqlite:///mlruns/mlflow.db $(ARGS)
+
+compose: ## docker compose, with engine, folders and user seen to: make compose ARGS="up train"
+	@sh tools/compose $(ARGS)
 
 images: ## kennel-serve, -train and -ui, by Docker or buildah: make images ARGS=serve BUNDLE=bundles/<id>
 	@tools/images $(ARGS)
 
-images-check: setup ## the serve image, built and tried without an engine: ARGS="--train --ui" for all
-	PYTHONDONTWRITEBYTECODE=1 $(ROOT_BY) $(BIN)/python tools/images_check $(if $(BUNDLE),--bundle $(BUNDLE)) $(ARGS)
+images-check: setup ## the serve image, built and tried without an engine: ARGS="serve ui train" for all
+	PYTHONDONTWRITEBYTECODE=1 $(ROOT_BY) $(BIN)/python tools/images_check $(if $(filter-out bundles,$(BUNDLE)),--bundle $(BUNDLE)) $(ARGS)
 
 lock: setup ## requirements.lock and locks/ from pyproject.toml: make lock ARGS="--upgrade-package NAME"
 	UV="$(UV)" $(BIN)/python tools/lock.py $(ARGS)

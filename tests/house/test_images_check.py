@@ -136,7 +136,7 @@ def test_settings_of_pip_reach_a_build_without_a_path_of_this_machine(
     monkeypatch.setenv("PIP_FIND_LINKS", str(wheels))
     monkeypatch.setenv("PIP_EXTRA_INDEX_URL", f"https://mirror.example/simple file://{index}")
     monkeypatch.setenv("PIP_CERT", str(tmp_path / "ca.pem"))
-    with building.pip_settings(tmp_path) as words:
+    with building.pip_settings(tmp_path) as given:
         said = (tmp_path / "pip.conf").read_text(encoding="utf-8")
         assert str(tmp_path) not in said
         assert "https://mirror.example/simple http://127.0.0.1:" in said
@@ -148,9 +148,9 @@ def test_settings_of_pip_reach_a_build_without_a_path_of_this_machine(
             for outside in ("../secret.txt", "../../secret.txt", "%2e%2e/secret.txt"):
                 with pytest.raises(urllib.error.HTTPError):
                     urllib.request.urlopen(f"{settings['find-links']}{outside}")
-    assert f"id=ca.pem,src={tmp_path / 'ca.pem'}" in words
-    assert f"id=pip.conf,src={tmp_path / 'pip.conf'}" in words
-    assert f"TORCH_WHEELS={settings['find-links']}" in words
+    assert f"id=ca.pem,src={tmp_path / 'ca.pem'}" in given.secrets
+    assert f"id=pip.conf,src={tmp_path / 'pip.conf'}" in given.secrets
+    assert f"TORCH_WHEELS={settings['find-links']}" in given.torch
 
 
 def test_every_base_of_every_image_is_found() -> None:

@@ -1,6 +1,6 @@
 """Builds the images without an engine; tries serve as a container and as a Lambda function.
 
-    make images-check                            ARGS="--train --ui" builds and tries those, too
+    make images-check                            ARGS="serve ui train" for all three
     sudo python3 tools/images_check --bundle bundles/<id> --photo photo.jpg
 
 Needs buildah and the right to mount (root). A base that cannot be pulled is stood in for, and that
@@ -38,8 +38,7 @@ def main() -> int:
         "--bundle", type=Path, help="what is served (default: one made here, of 1 kB)"
     )
     parser.add_argument("--photo", type=Path, help="what is asked (default: a drawn dog)")
-    parser.add_argument("--train", action="store_true", help="build and try kennel-train, too")
-    parser.add_argument("--ui", action="store_true", help="build and try kennel-ui, too")
+    parser.add_argument("images", nargs="*", metavar="IMAGE", help="serve (default), ui, train")
     parser.add_argument("--stand-ins", action="store_true", help="do not try to pull any base")
     parser.add_argument("--folder", type=Path, default=KEPT, help=f"default: {KEPT}")
     args = parser.parse_args()
@@ -49,6 +48,10 @@ def main() -> int:
             check(args, Path(scratch))
     except RefusedError as error:
         print(f"error: {error.message}\nfix: {error.fix}", file=sys.stderr)
+        return 1
+    except subprocess.CalledProcessError as error:
+        said = str(error.stderr or "").strip()
+        print(f"error: {error}\n{said}\nfix: rm -r {args.folder}, then again", file=sys.stderr)
         return 1
     except AssertionError as error:
         print(f"FAILED  {error}", file=sys.stderr)
@@ -83,14 +86,17 @@ def check(args: argparse.Namespace, scratch: Path) -> None:
     bundle = args.bundle.resolve() if args.bundle else small_bundle(scratch / "small")
     photo = args.photo.resolve() if args.photo else drawn_photo(scratch / "drawn")
     bases: dict[str, Base] = {}
-    images = ["serve", *(name for name in ("ui", "train") if getattr(args, name))]
+    images = args.images or ["serve"]
+    if unknown := set(images) - {"serve", "ui", "train"}:
+        raise RefusedError(f"there is no image {', '.join(unknown)}.", "name serve, ui or train")
     for reference, digest in sorted({base for image in images for base in bases_of(image)}):
         bases[reference] = builder.base(reference, digest, pull=not args.stand_ins)
         say("base", f"{reference}: {bases[reference].stands_in or 'pulled'}")
     with pip_settings(scratch) as settings:
         for name in images:
             told = {"BUNDLE": str(bundle)} if name != "train" else {"BUNDLE": ""}
-            seconds = builder.build(name, bases, *settings, **told)
+            torch = settings.torch if name == "train" else []
+            seconds = builder.build(name, bases, *settings.secrets, *torch, **told)
             with builder.opened(f"kennel-{name}") as image:
                 say(name, f"built in {seconds:.0f} s; {megabytes(image.root)} MB unpacked")
                 if name == "train":

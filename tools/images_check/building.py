@@ -51,6 +51,14 @@ class Base:
     stands_in: str  # what it is instead, or ""
 
 
+@dataclass(frozen=True)
+class PipSettings:
+    """Words for a build: files that it sees while it installs; where torch for a processor is."""
+
+    secrets: list[str]
+    torch: list[str]
+
+
 class Builder:
     """buildah, with a store of its own in `folder`."""
 
@@ -134,7 +142,8 @@ class Builder:
             self("rm", container)
 
     def forget(self, name: str) -> None:
-        """Removes an image, and what only it needed."""
+        """Removes an image and what only it needed; builds leave containers of bases behind."""
+        self("rm", "--all")
         self("rmi", "--force", f"localhost/{name}")
         self("rmi", "--prune")
 
@@ -197,8 +206,8 @@ def bases_of(image: str) -> list[tuple[str, str]]:
 
 
 @contextmanager
-def pip_settings(folder: Path) -> Iterator[list[str]]:
-    """Words that hand this machine's pip settings to a build, with no trace of them in an image.
+def pip_settings(folder: Path) -> Iterator[PipSettings]:
+    """This machine's pip settings for a build, with no trace of them in an image.
 
     Folders on the disk, which a build does not see, are served on loopback meanwhile.
     """
@@ -213,24 +222,24 @@ def pip_settings(folder: Path) -> Iterator[list[str]]:
             served.append(path if kind == "find-links" else path.parent)
             return f"{address}/{len(served) - 1}/" + ("" if kind == "find-links" else path.name)
 
-        lines, words = ["[global]"], []
+        lines, secrets, torch = ["[global]"], [], []
         for kind in ("index-url", "extra-index-url", "find-links"):
             if places := [reached(kind, word) for word in found.get(kind, "").split()]:
                 lines.append(f"{kind} = {' '.join(places)}")
                 if kind == "find-links":
-                    words += ["--build-arg", f"TORCH_WHEELS={places[0]}"]
+                    torch = ["--build-arg", f"TORCH_WHEELS={places[0]}"]
         if "trusted-host" in found:
             lines.append(f"trusted-host = {found['trusted-host']}")
         if timeout := found.get("default-timeout") or found.get("timeout"):
             lines.append(f"timeout = {timeout}")
         if "cert" in found:
             lines.append("cert = /etc/ca.pem")
-            words += ["--secret", f"id=ca.pem,src={found['cert']}"]
+            secrets += ["--secret", f"id=ca.pem,src={found['cert']}"]
         if len(lines) > 1:
             file = folder / "pip.conf"
             file.write_text("\n".join([*lines, ""]))
-            words += ["--secret", f"id=pip.conf,src={file}"]
-        yield words
+            secrets += ["--secret", f"id=pip.conf,src={file}"]
+        yield PipSettings(secrets, torch)
 
 
 def _pip_config() -> dict[str, str]:
@@ -257,7 +266,11 @@ def _served(folders: list[Path]) -> Iterator[str]:
         def log_message(self, *_: object) -> None:
             """Nothing: pip says what it takes."""
 
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    class Server(http.server.ThreadingHTTPServer):
+        def handle_error(self, *_: object) -> None:
+            """Nothing: pip leaves when it has what it wanted."""
+
+    server = Server(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     try:
         yield f"http://127.0.0.1:{server.server_port}"

@@ -42,7 +42,7 @@ def serve(
     """Serves a bundle until SIGTERM, when all that was begun is finished.
 
     Args:
-        path: of the bundle; read again at each reload.
+        path: of the bundle, or of a folder of bundles; read again at each reload.
         announce: called once all workers are ready.
         public_key: of who must have signed the bundle.
     Returns: 0.
@@ -246,7 +246,7 @@ class _Watchman:
             self._start(number, pause_s=pause_s)
 
     def _bury_strangers(self) -> None:
-        """Whose parent died becomes a child of the first process, and stays until it is asked for."""
+        """Whose parent died becomes a child of process 1, and stays until it is asked for."""
         own = {worker.pid for worker in self._workers.values()}
         look = os.WEXITED | os.WNOHANG | os.WNOWAIT  # a worker's end is left to be seen
         with contextlib.suppress(ChildProcessError):  # there are none
