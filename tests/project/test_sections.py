@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kennel.project.sections import filled_in, for_a_project, with_links
+from kennel.project.sections import ROW, filled_in, for_a_project, with_links
 from kennel.project.templates import Template, templates
 
 MAKEFILE = """\
@@ -41,6 +41,11 @@ def test_a_section_keeps_its_indentation_and_comments_may_be_slashes() -> None:
     assert for_a_project(yaml, leave_out=(), values={}) == "a:\n  b: 1 # one\n"
     json = '{\n  // <project>\n  //| "a": 1\n  // </project>\n}\n'
     assert for_a_project(json, leave_out=(), values={}) == '{\n  "a": 1\n}\n'
+
+
+def test_marks_of_a_page_are_comments_of_html() -> None:
+    page = "a\n\n<!-- <kennel> -->\n## b\n<!-- </kennel> -->\n| c |\n| d | <!-- kennel -->\n| e |\n"
+    assert for_a_project(page, leave_out={"kennel"}, values={}) == "a\n\n| c |\n| e |\n"
 
 
 def test_a_file_without_sections_is_the_same_file() -> None:
@@ -86,5 +91,10 @@ def test_every_template_is_made_without_a_slip(template: Template) -> None:
     for leave_out in ({"kennel", "drawn"}, {"kennel", "photos"}):
         made = for_a_project(text, leave_out=leave_out, values=dict.fromkeys(names, "x"))
         assert "<project>" not in made
-        if template.shared and "<kennel>" not in text and "<project>" not in text:
+        if (
+            template.shared
+            and "kennel>" not in text
+            and ROW not in text
+            and "<project>" not in text
+        ):
             assert made == text or "<drawn>" in text

@@ -8,8 +8,9 @@
 
 4. In a page, a link to a file that the project does not have is its text alone.
 
-The lines of the marks themselves are left out. `//` may stand for `#`. In lines of rule 2, and in
-files that only projects have, `@name@` is replaced by what a project calls so.
+The lines of the marks themselves are left out. `//` may stand for `#`, and in a page an HTML
+comment; there a line, such as a row of a table, may end in `<!-- kennel -->` instead. In lines of
+rule 2, and in files that only projects have, `@name@` is replaced by what a project calls so.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import PurePosixPath
 
 SECTIONS = ("kennel", "project", "drawn", "photos")
-MARK = re.compile(r"\s*(?:#|//) <(/?)([a-z]+)>\s*")
+MARK = re.compile(r"\s*(?:#|//|<!--) <(/?)([a-z]+)>(?: -->)?\s*")
+ROW = "<!-- kennel -->"  # ends a line of a page, such as a table's, which is for Kennel alone
 COMMENTED = re.compile(r"(\s*)(?:#|//)\| ?(.*)", re.DOTALL)
 LINK = re.compile(r"\[([^\]]+)\]\((?![a-z]+:|#)([^)\s#]+)[^)\s]*\)")
 PLACE = re.compile(r"@([a-z_]+)@")
@@ -82,7 +84,7 @@ def _lines(text: str, leave_out: Collection[str], values: Mapping[str, str]) -> 
             if not commented:
                 raise ValueError(f"line {number} of a section <project> does not begin with #|")
             yield filled_in(commented[1] + commented[2], values)
-        elif inside not in leave_out:
+        elif inside not in leave_out and not line.rstrip().endswith(ROW):
             yield line
     if inside is not None:
         raise ValueError(f"<{inside}> is not closed")
