@@ -19,6 +19,7 @@ import yaml
 import kennel
 from kennel.cli import VERBS
 from kennel.project.templates import templates
+from kennel.writing import file_sha256
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
@@ -221,6 +222,15 @@ def test_it_makes_the_same_project_as_the_checkout(site: Path, tmp_path: Path) -
     ]
     assert made[0] == made[1]
     assert len(made[0]) > 10
+
+
+def test_its_project_pins_the_wheel_that_it_came_from(
+    wheel: Path, site: Path, tmp_path: Path
+) -> None:
+    installed(sys.executable, "-m", "kennel", "init", "dogs", site=site, cwd=tmp_path)
+    pinned, hashed = (tmp_path / "dogs" / "kennel.txt").read_text("utf-8").split()
+    assert (tmp_path / "dogs" / pinned).read_bytes() == wheel.read_bytes()
+    assert hashed == f"--hash=sha256:{file_sha256(wheel)}"
 
 
 def test_the_sdist_builds_the_same_wheel(wheel: Path, tmp_path: Path) -> None:

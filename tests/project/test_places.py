@@ -152,6 +152,14 @@ def test_a_name_that_tools_cannot_carry_is_refused(tmp_path: Path, name: str) ->
     assert names(tmp_path) == []
 
 
+def test_a_project_among_the_photos_is_refused(tmp_path: Path, photos: Path) -> None:
+    (tmp_path / "link").symlink_to(photos)
+    for folder in (photos / "project", tmp_path / "link" / "a" / "project"):
+        with pytest.raises(UsageError, match="lies within the photos"):
+            begin(folder, photos=Photos(photos, photos / "red/1.jpg"))
+    assert names(photos) == ["blue", "green", "red"]
+
+
 def test_a_path_of_photos_that_tools_cannot_carry_is_refused(tmp_path: Path) -> None:
     photos = Photos(tmp_path / "it's", tmp_path / "it's/a/1.jpg")
     with pytest.raises(UsageError, match='"\'" in its path'):

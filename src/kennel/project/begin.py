@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import kennel
+from kennel.errors import UsageError
 from kennel.project import version_control
 from kennel.project.place import appearing, named_path, refuse_name, refuse_taken, write
 from kennel.project.requirement import WHEELS, Requirement, requirement
@@ -75,6 +76,7 @@ def begin(
     refuse_name(folder, what="project", signs=":")
     if photos is not None:
         refuse_name(photos.folder, what="photos", signs="'{}")
+        _refuse_within(folder, photos.folder)
     pinned = requirement(named)
     notes = [pinned.note] if pinned.note else []
     git = version_control.has_git()
@@ -101,6 +103,15 @@ def begin(
                 "dvc config --unset core.no_scm"
             )
     return Begun(folder, files, pinned.line, branch, first, tuple(notes))
+
+
+def _refuse_within(folder: Path, photos: Path) -> None:
+    """Among the photos a project would be a label, and its pictures photos."""
+    if photos.resolve() in (folder.resolve(), *folder.resolve().parents):
+        raise UsageError(
+            f"{folder} lies within the photos, {photos}, and would be read as one of their labels.",
+            fix=f"name a place beside them: kennel init {photos.parent / folder.name}",
+        )
 
 
 def _write_files(
