@@ -236,10 +236,10 @@ def test_its_project_pins_the_wheel_that_it_came_from(
 def test_the_sdist_builds_the_same_wheel(wheel: Path, tmp_path: Path) -> None:
     uv = shutil.which("uv", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     assert uv is not None  # `make setup` brings it
-    words = ["build", "--quiet", "--sdist", "--out-dir", str(tmp_path), str(ROOT)]
-    subprocess.run([uv, *words], cwd="/", check=True)
+    words = ["build", "--quiet", "--sdist", "--no-build-isolation", "--python", sys.executable]
+    subprocess.run([uv, *words, "--out-dir", str(tmp_path), str(ROOT)], cwd="/", check=True)
     [sdist] = tmp_path.glob("*.tar.gz")
-    pip("wheel", str(sdist), "--no-deps", "--wheel-dir", str(tmp_path))
+    pip("wheel", str(sdist), "--no-deps", "--no-build-isolation", "--wheel-dir", str(tmp_path))
     [again] = tmp_path.glob("*.whl")
     assert contents(again) == contents(wheel)
 
