@@ -51,11 +51,17 @@ def own_environment(home: Path) -> dict[str, str]:
 
 def installed(project: Path) -> None:
     """The environment that runs the tests, as if `make setup` had made it."""
-    (project / ".venv").mkdir()
-    for path in Path(sys.prefix).iterdir():
-        if path.name != "ready":
-            (project / ".venv" / path.name).symlink_to(path)
-    (project / ".venv" / "ready").touch()
+    # A link to one with an older `ready` would be made anew, there where the link leads.
+    for here, there in (
+        (project / ".venv", Path(sys.prefix)),
+        (project / ".venv/tools", Path(sys.prefix, "tools")),
+    ):
+        if there.is_dir():
+            here.mkdir()
+            for path in there.iterdir():
+                if path.name not in {"ready", "tools", "rents"}:
+                    (here / path.name).symlink_to(path)
+            (here / "ready").touch()
 
 
 def free_port() -> int:
