@@ -26,11 +26,10 @@ ROOT_BY ?= $(if $(filter 0,$(shell id -u)),,$(shell command -v sudo) $(if $(shel
 
 .DEFAULT_GOAL := help
 # <kennel>
-.PHONY: help setup demo repro train eval inference serve ui test test-fast check tune evaluate promote champion pull figures dist dist-check sbom pack runner-start runner-stop runner-sweep comment badge release workflows-check hparams tensorboard mlflow compose images images-check lock clean
+.PHONY: help setup demo repro train eval report inference serve ui test test-fast check tune evaluate promote champion pull figures dist dist-check sbom pack runner-start runner-stop runner-sweep comment badge release workflows-check hparams tensorboard mlflow compose images images-check lock clean
 # </kennel>
 # <project>
-#| .PHONY: help setup repro eval inference serve ui tune evaluate promote champion pull pack runner-start runner-stop \
-#|   runner-sweep hparams tensorboard mlflow compose images pin index demo train check test clean
+#| .PHONY: help setup repro eval report inference serve ui tune evaluate promote champion pull pack runner-start runner-stop runner-sweep hparams tensorboard mlflow compose images pin index demo train check test clean
 # </project>
 
 help: ## what there is
@@ -92,6 +91,9 @@ train: setup ## one run: make train ARGS="experiment=quick data.photos=photos"
 # </kennel>
 eval: setup ## a bundle of the last run that is done, measured
 	PATH="$$PWD/$(BIN):$$PATH" RUN="$(RUN)" sh tools/eval $(ARGS)
+
+report: setup ## the newest bundle's page again, or the text for a pull request: make report ARGS=--markdown
+	@$(KENNEL) report $(BUNDLE) $(ARGS)
 
 inference: setup ## answers of the newest bundle: make inference ARGS=photo.jpg, or PHOTOS=folder
 	$(KENNEL) predict $(BUNDLE) $(ARGS) $(if $(PHOTOS),-- "$$PHOTOS")

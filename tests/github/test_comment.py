@@ -202,9 +202,20 @@ def test_entities_are_shown_and_not_worked_out(attack: str) -> None:
     assert html.unescape(tamed(attack)).replace("\u2060", "") == attack
 
 
-def test_a_text_that_looks_like_the_marker_does_not_hide_another(hub: Github, api: Api) -> None:
-    put_comment(api, 12, f"{MARKER}\nx")
+def test_the_marker_stands_once_whoever_wrote_it_too(hub: Github, api: Api) -> None:
+    put_comment(api, 12, f"{MARKER}\nx\n{MARKER}\n")
+    assert hub.comments[0]["body"].startswith(f"{MARKER}\nx\n")
     assert hub.comments[0]["body"].count("<!--") == 1
+
+
+def test_the_report_s_own_text_is_not_changed_by_what_tames_strangers() -> None:
+    from kennel.comment.markup import code, folded, table
+
+    cells = [[code("data.augment=[a, b]"), "0.976 [0.949, 0.989]"], [code("x & y"), "-0.012"]]
+    text = folded("Settings", table(["setting", "top1"], cells, right=[1]))
+    assert tamed(f"{text}\n<sub>kennel: <code>kennel report --markdown</code></sub>\n") == (
+        f"{text}\n<sub>kennel: <code>kennel report --markdown</code></sub>\n"
+    )
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,7 @@ VERBS = {
     "tune": "a study: many runs, the best becomes an experiment",
     "export": "turn a run into a bundle, or refuse",
     "evaluate": "measure a bundle on train, validation and test photos",
+    "report": "the page again, or the text for a pull request",
     "compare": "two bundles on the same photos: a paired test",
     "promote": "make a bundle champion, when it is not worse",
     "predict": "answer for photos",

@@ -16,7 +16,7 @@ from kennel.errors import UsageError
 from kennel.github import Api, GithubError
 from kennel.typed import quoted
 
-MARKER = "<!-- kennel: figures -->"
+MARKER = "<!-- kennel-report -->"  # as `kennel report --markdown` begins
 AUTHOR = "github-actions[bot]"  # whom GITHUB_TOKEN writes as
 MOST_BYTES = 60_000  # GitHub takes 65,536 characters
 NO_TAG = re.compile(
@@ -115,7 +115,7 @@ def tamed(text: str) -> str:
             f"the text has {size} bytes, and a comment takes {MOST_BYTES}.",
             fix="say less: fewer labels, or the page as an artifact",
         )
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    text = text.replace("\r\n", "\n").replace("\r", "\n").removeprefix(f"{MARKER}\n")
     text = "".join(letter for letter in text if letter in "\n\t" or _seen(letter))
     # GitHub looks for mentions in what it has drawn, where &#64; is an @ already.
     text = re.sub(r"&(?=#?\w{1,40};)", "&amp;", text)
