@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Ends with 1, in words, where somebody listens at the port that a verb is to take.
 
-tools/port.py VERB DEFAULT [WORD ...]: the port is the one that the words name by --port, else the default.
+tools/port.py VERB DEFAULT [WORD ...]: the port is what the words name by --port, else the default.
 """
 
 import socket
