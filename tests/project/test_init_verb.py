@@ -153,6 +153,49 @@ def test_a_project_names_no_file_that_it_does_not_have(tmp_path: Path) -> None:
     assert missing == []
 
 
+def test_containers_of_a_project_see_its_photos_and_images_are_made_of_the_kennel_it_pins(
+    tmp_path: Path, photos: Path
+) -> None:
+    link = tmp_path / 'my "$photos"'
+    link.symlink_to(photos)
+    assert main(["init", str(tmp_path / "My Dogs"), "--photos", str(link)]) == 0
+    begin(tmp_path / "drawn")
+    own, drawn = (
+        yaml.safe_load((tmp_path / name / "compose.yml").read_text("utf-8"))
+        for name in ("My Dogs", "drawn")
+    )
+    assert (own["name"], drawn["name"]) == ("my-dogs", "drawn")
+    assert own["x-photos"]["source"] == "${PHOTOS:-" + str(link).replace("$", "$$") + "}"
+    assert own["services"]["train"]["command"].startswith("data.csv=null data.photos=/photos ")
+    assert drawn["services"]["train"]["command"].startswith(
+        "data.csv=null ${PHOTOS:+data.photos=/photos} "
+    )
+    assert all("experiment=quick" not in str(each) for each in own["services"].values())
+    for name in ("serve", "ui", "train"):
+        steps = (tmp_path / "drawn" / "docker" / f"{name}.Dockerfile").read_text("utf-8")
+        assert "COPY src" not in steps
+        assert "install --no-deps -r kennel.txt" in steps
+    seen = (tmp_path / "drawn" / ".dockerignore").read_text("utf-8").splitlines()
+    assert {"!kennel.txt", "!wheels", "!locks", "!docker"} == {s for s in seen if s[0] == "!"}
+
+
+def test_workflows_of_a_project_check_and_train_what_it_has(tmp_path: Path) -> None:
+    begin(tmp_path / "dogs")
+    folder = tmp_path / "dogs" / ".github" / "workflows"
+    flows = {path.stem: yaml.safe_load(path.read_text("utf-8")) for path in folder.iterdir()}
+    assert flows.keys() == {*("check", "evaluate", "inference", "on-gpu", "sweep", "train", "tune")}
+    assert list(flows["check"]["jobs"]) == ["check", "images"]
+    inputs = flows["train"][True]["workflow_dispatch"]["inputs"]  # YAML 1.1 reads `on` as yes
+    assert inputs["experiment"]["default"] == "mine"
+    verbs = (tmp_path / "dogs" / "Makefile").read_text("utf-8")
+    for flow in flows.values():
+        for job in flow["jobs"].values():
+            for step in job.get("steps", []):
+                words = step.get("run", "make setup").split()
+                assert words[0] == "make"
+                assert re.search(rf"^{words[1]}:", verbs, re.MULTILINE), words
+
+
 def test_make_help_of_a_project_lists_every_verb(tmp_path: Path) -> None:
     begin(tmp_path / "dogs")
     text = (tmp_path / "dogs/Makefile").read_text("utf-8")
