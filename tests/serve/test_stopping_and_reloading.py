@@ -333,8 +333,8 @@ def test_a_full_queue_says_when_to_come_again(serve: Serve) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("unmeasured")
 @pytest.mark.skipif(shutil.which("strace") is None, reason="there is no strace on this machine")
+@pytest.mark.usefixtures("unmeasured")
 def test_no_file_is_written_whatever_is_sent(bundle_path: Path, tmp_path: Path) -> None:
     """As the kernel sees it: no open for writing, no folder, no new name."""
     from hostile_uploads import attacks
