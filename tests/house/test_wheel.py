@@ -133,8 +133,10 @@ def test_an_answer_needs_three_libraries_and_no_torch(wheel: Path) -> None:
     assert names(requirements, extra="dev") >= {"pytest", "mypy", "ruff", "import-linter"}
 
 
-def built(folder: Path, *, epoch: str, umask: int) -> dict[str, str]:
-    """Wheel and sdist of what git has, copied to a folder: file -> sha256."""
+def copied(folder: Path, *, umask: int = 0o022) -> Path:
+    """What git has, and would take, in another folder."""
+    if not (ROOT / ".git").exists():
+        pytest.skip("this is no git checkout")
     done = subprocess.run(
         ["git", "-C", str(ROOT), "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         capture_output=True,
@@ -145,6 +147,11 @@ def built(folder: Path, *, epoch: str, umask: int) -> dict[str, str]:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(ROOT / name, folder / name)
             (folder / name).chmod(0o777 & ~umask)
+    return folder
+
+
+def built(folder: Path, *, epoch: str) -> dict[str, str]:
+    """Wheel and sdist of a folder: file -> sha256."""
     words = [sys.executable, "-m", "hatchling", "build", "-d", str(folder / "dist")]
     environment = {**os.environ, "SOURCE_DATE_EPOCH": epoch}
     made = subprocess.run(
@@ -156,13 +163,20 @@ def built(folder: Path, *, epoch: str, umask: int) -> dict[str, str]:
 
 
 def test_two_builds_of_a_commit_are_the_same_bytes(tmp_path: Path) -> None:
-    if not (ROOT / ".git").exists():
-        pytest.skip("this is no git checkout")
-    one = built(tmp_path / "one", epoch="1790000000", umask=0o022)
+    one = built(copied(tmp_path / "one"), epoch="1790000000")
     assert {name.rpartition(".")[2] for name in one} == {"whl", "gz"}
-    assert built(tmp_path / "two", epoch="1790000000", umask=0o077) == one
-    later = built(tmp_path / "later", epoch="1790086400", umask=0o022)
+    assert built(copied(tmp_path / "two", umask=0o077), epoch="1790000000") == one
+    later = built(tmp_path / "one", epoch="1790086400")
     assert not set(later.values()) & set(one.values())
+
+
+def test_nothing_that_lies_around_gets_into_wheel_or_sdist(tmp_path: Path) -> None:
+    folder = copied(tmp_path / "copy")
+    clean = built(folder, epoch="1790000000")
+    for name in ("notes/src/key.txt", "env/lib/tests/key.txt", "key.txt", "data/src/photo.jpg"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("nobody's business", encoding="utf-8")
+    assert built(folder, epoch="1790000000") == clean
 
 
 def test_make_builds_with_what_is_locked_and_the_time_of_the_commit() -> None:
