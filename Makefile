@@ -19,7 +19,7 @@ export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 
 RUN ?= runs
 BUNDLE ?= bundles
 ARGS ?=
-# A workflow's input: it reaches the shell as one word, whatever is in it.
+# A workflow's input reaches the shell as one word, whatever is in it: $(PHOTOS) would run what $(shell ...) in it says.
 export PHOTOS ?=
 # Who is not root already mounts images with sudo.
 ROOT_BY ?= $(if $(filter 0,$(shell id -u)),,$(shell command -v sudo) $(if $(shell command -v sudo),--preserve-env))
@@ -95,8 +95,8 @@ eval: setup ## a bundle of the last run that is done, measured
 report: setup ## the newest bundle's page again, or the text for a pull request: make report ARGS=--markdown
 	@$(KENNEL) report $(BUNDLE) $(ARGS)
 
-inference: setup ## answers of the newest bundle: make inference ARGS=photo.jpg, or PHOTOS=folder
-	$(KENNEL) predict $(BUNDLE) $(ARGS) $(if $(PHOTOS),-- "$$PHOTOS")
+inference: setup ## answers of the newest bundle: make inference ARGS=photo.jpg, or PHOTOS=folder ARGS="--to answers"
+	$(KENNEL) predict $(if $(value PHOTOS),$(ARGS) $(BUNDLE) -- "$$PHOTOS",$(BUNDLE) $(ARGS))
 
 serve: setup ## the newest bundle over HTTP, with its page: make serve ARGS="--port 8080"
 	$(KENNEL) serve $(BUNDLE) $(ARGS)
@@ -127,7 +127,7 @@ evaluate: setup ## a bundle measured again: make evaluate BUNDLE=bundles/first A
 	$(KENNEL) evaluate $(BUNDLE) $(ARGS)
 
 promote: setup ## the newest bundle becomes champion of KENNEL_REGISTRY, when it is not worse
-	$(KENNEL) promote $(BUNDLE) $(ARGS)
+	$(KENNEL) promote $(if $(filter bundles,$(BUNDLE)),$(shell ls -td bundles/*/ | head -n 1),$(BUNDLE)) $(ARGS)
 
 champion: setup ## the champion of KENNEL_REGISTRY, in bundles/champion
 	$(KENNEL) promote --champion --to bundles/champion
