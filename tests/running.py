@@ -102,7 +102,12 @@ class Running:
     def processes(self) -> list[int]:
         """The server's process and its workers."""
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
-        return [self.process.pid, *map(int, children.read_text("ascii").split())]
+        if children.exists():
+            return [self.process.pid, *map(int, children.read_text("ascii").split())]
+        done = subprocess.run(  # macOS has no /proc
+            ["pgrep", "-P", str(self.process.pid)], capture_output=True, text=True, check=False
+        )
+        return [self.process.pid, *map(int, done.stdout.split())]
 
     def stop(self, signum: int = signal.SIGTERM, *, timeout_s: float = 60.0) -> int:
         if self.process.poll() is None:

@@ -209,7 +209,10 @@ def test_names_with_newlines_and_names_that_are_not_utf8_are_answered(
 ) -> None:
     names = [b"two\nlines.png", b"latin-1-\xfc.png"]
     for name in names:
-        shutil.copy(photos / "red" / "0.png", os.fsdecode(os.fsencode(tmp_path) + b"/" + name))
+        try:
+            shutil.copy(photos / "red" / "0.png", os.fsdecode(os.fsencode(tmp_path) + b"/" + name))
+        except OSError:
+            pytest.skip("this file system takes only UTF-8 names")
     listed = b"".join(name + b"\0" for name in names)
     words = [*KENNEL, "predict", str(bundle.path), "--files-from", "-", "--top", "1"]
 

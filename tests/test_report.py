@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 from dataclasses import replace
@@ -18,6 +19,7 @@ from kennel.evaluate import SplitReport
 from kennel.folders import Skipped
 from kennel.metrics import calibration_error, measure, softmax, wilson
 from kennel.report import Birth, Examination, Judged, write_report
+from kennel.report.answers import read_answers
 from kennel.report.document import document, flattered
 
 LABELS = ("Beagle", "Golden_Retriever", "Poodle")
@@ -197,6 +199,7 @@ def test_each_split_has_its_picture_and_its_part_of_the_document(tmp_path: Path)
     document = written(folder, "train", "validation", "test")
     assert list(document["splits"]) == ["train", "validation", "test"]
     assert sorted(path.name for path in folder.iterdir()) == [
+        "answers.csv",
         "confusion_test.png",
         "confusion_train.png",
         "confusion_validation.png",
@@ -213,6 +216,7 @@ def test_pictures_of_an_earlier_report_do_not_stay_and_other_files_do(tmp_path: 
     (tmp_path / "notes.txt").write_text("mine")
     written(tmp_path, "test")
     assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "answers.csv",
         "confusion_test.png",
         "index.html",
         "metrics.json",
@@ -224,8 +228,44 @@ def test_pictures_of_an_earlier_report_do_not_stay_and_other_files_do(tmp_path: 
 def test_the_same_reports_give_the_same_bytes(tmp_path: Path) -> None:
     written(tmp_path / "a", "test")
     written(tmp_path / "b", "test")
-    for name in ("report.json", "index.html", "confusion_test.png"):
+    for name in ("answers.csv", "report.json", "index.html", "confusion_test.png"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+def test_every_answer_is_kept_and_read_back_to_the_last_digit(tmp_path: Path) -> None:
+    names = ("a,b.png", 'quo"te.png', "new\u2028line.png", "=d.png")
+    test = replace(report_of("test"), paths=names, sha256s=("a" * 64, "b" * 64, "c" * 64, "d" * 64))
+    said = json.loads(write(tmp_path, [test, report_of("train")]).read_text(encoding="utf-8"))
+    content = (tmp_path / "answers.csv").read_bytes()
+    assert said["answers"] == {
+        "file": "answers.csv",
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "rows": 8,
+    }
+    found = read_answers(content, LABELS)
+    assert found == {"test": judged(test).answers(), "train": judged(report_of("train")).answers()}
+    first = found["test"][1]
+    assert (first.path, first.sha256, first.truth, first.answer) == ('quo"te.png', "b" * 64, 0, 2)
+    assert first.loss == pytest.approx(-np.log(first.of_truth), abs=1e-6)
+    assert [each.known for each in found["test"]] == [True, True, False, True]
+
+
+@pytest.mark.parametrize(
+    ("of", "to"),
+    [
+        (b"split,path", b"split,file"),
+        (b"Golden_Retriever", b"Cat"),
+        (b",true", b",perhaps"),
+        (b",true", b""),
+        (b"0.", b"nan"),
+    ],
+)
+def test_answers_that_are_none_are_refused(of: bytes, to: bytes, tmp_path: Path) -> None:
+    write(tmp_path, [report_of("test")])
+    content = (tmp_path / "answers.csv").read_bytes()
+    assert of in content
+    with pytest.raises(ValueError, match=r"."):
+        read_answers(content.replace(of, to), LABELS)
 
 
 @pytest.mark.parametrize("library", ["matplotlib.figure", "jinja2"])

@@ -94,7 +94,8 @@ def photo(tmp_path: Path) -> Path:
 def page_of(photo: Path, *splits: Judged, examination: Examination | None = None) -> str:
     examination = examination or Examination()
     said = json.loads(json.dumps(document(splits, examination, BIRTH, own=True)))
-    return render(said, splits, examination, file=lambda path: photo, preprocess=PREPROCESS)
+    answers = {judged.report.split: judged.answers() for judged in splits}
+    return render(said, answers, file=lambda path: photo, preprocess=PREPROCESS)
 
 
 def test_the_headline_has_its_interval_and_n(photo: Path) -> None:

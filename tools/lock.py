@@ -22,7 +22,7 @@ UV = os.environ.get("UV", "uv")
 # Torch comes in builds that need different things: it has locks of its own.
 TORCH = re.compile(r"(torch|torchvision|triton|cuda-.+|nvidia-(?!ml-py=).+)==")
 WHOLE = [ROOT / "requirements.lock", LOCKS / "torch.lock"]
-CPU_WHEELS = "https://download.pytorch.org/whl/cpu/torch/"
+CPU_WHEELS = os.environ.get("CPU_WHEELS", "https://download.pytorch.org/whl/cpu/torch/")
 COMPILE = """pip compile --universal --python-version 3.11 --quiet --generate-hashes --no-header
     --no-annotate --no-emit-index-url --no-emit-find-links"""
 BUILD = ("editables", "setuptools", "uv", "wheel")  # besides what pyproject.toml builds with

@@ -110,9 +110,9 @@ def _figures(bundle: Bundle, evaluation: Evaluation | None) -> Iterable[str]:
     yield from ("", "| split | n | top1 | macro F1 | log loss |", "|---|---|---|---|---|")
     for split, f in bundle.metrics.items():
         yield (
-            f"| {split} | {f.n} | {_figure(f.top1, f.top1_interval)} | "
-            f"{_figure(f.macro_f1, f.macro_f1_interval)} | "
-            f"{_figure(f.log_loss, f.log_loss_interval)} |"
+            f"| {split} | {f.n} | {figure(f.top1, f.top1_interval)} | "
+            f"{figure(f.macro_f1, f.macro_f1_interval)} | "
+            f"{figure(f.log_loss, f.log_loss_interval)} |"
         )
     yield ""
     if "test" not in bundle.metrics:
@@ -141,7 +141,7 @@ def _labels(evaluation: Evaluation) -> Iterable[str]:
             (of.precision, of.precision_interval),
             (of.f1, of.f1_interval),
         )
-        cells = " | ".join(_figure(*each) for each in figures)
+        cells = " | ".join(figure(*each) for each in figures)
         yield f"| {_text(of.label)} | {of.support} | {cells} |"
     yield ""
 
@@ -177,7 +177,7 @@ def _answers(bundle: Bundle, evaluation: Evaluation | None) -> Iterable[str]:
     )
     for split, f in evaluation.splits.items() if evaluation else ():
         if split == "test" and f.ece is not None:
-            said = _figure(f.ece, f.ece_interval)
+            said = figure(f.ece, f.ece_interval)
             yield f"- expected calibration error on the test split: {said}, n {f.n}"
     yield (
         f'- "not one I know": {rejection.in_words()}'
@@ -201,15 +201,15 @@ def _answers(bundle: Bundle, evaluation: Evaluation | None) -> Iterable[str]:
 def _refused(evaluation: Evaluation) -> Iterable[str]:
     test = evaluation.splits.get("test")
     if test is not None and test.rejection is not None:
-        said = _figure(test.rejection.refused, test.rejection.refused_interval)
+        said = figure(test.rejection.refused, test.rejection.refused_interval)
         yield f"- of the {test.n} test photos, all of known labels, it refuses {said}"
     for group in evaluation.strangers.groups if evaluation.strangers else ():
         if group.rejection is not None:
             told = group.rejection
             auroc = (
-                "" if told.auroc is None else f"; AUROC {_figure(told.auroc, told.auroc_interval)}"
+                "" if told.auroc is None else f"; AUROC {figure(told.auroc, told.auroc_interval)}"
             )
-            said = _figure(told.refused, told.refused_interval)
+            said = figure(told.refused, told.refused_interval)
             yield f"- of {group.n} strangers ({_text(group.name)}) it refuses {said}{auroc}"
 
 
@@ -308,7 +308,7 @@ def _usage(bundle: Bundle) -> Iterable[str]:
     yield ""
 
 
-def _figure(value: float | None, interval: tuple[float, float] | None) -> str:
+def figure(value: float | None, interval: tuple[float, float] | None) -> str:
     if value is None:
         return "-"
     between = f" ({interval[0]:.3f} to {interval[1]:.3f})" if interval else ""

@@ -58,6 +58,7 @@ class SplitReport:
         images_per_s: photos measured per second, reading and preprocessing included.
         temperature: what the logits were divided by before the figures, > 0.
         scores: Float64[N], how known each photo looks; None where the classifier refuses nothing.
+        sha256s: of the N photos' bytes, as the index says; empty where nobody wrote them down.
     """
 
     split: str
@@ -70,6 +71,7 @@ class SplitReport:
     images_per_s: float
     temperature: float = 1.0
     scores: Float64 | None = None
+    sha256s: tuple[str, ...] = ()
 
 
 def evaluate_split(
@@ -115,6 +117,7 @@ def evaluate_split(
     photos = _photos(dataset, split)
 
     paths: list[str] = []
+    sha256s: list[str] = []
     truth: list[int] = []
     logits: list[Float32] = []
     scores: list[float] = []
@@ -132,6 +135,7 @@ def evaluate_split(
             skipped.append(Skipped(photo.path, answer.message))
         else:
             paths.append(photo.path)
+            sha256s.append(photo.sha256)
             truth.append(number[photo.label])
             logits.append(answer.logits)
             if score is not None:
@@ -161,6 +165,7 @@ def evaluate_split(
         images_per_s=len(paths) / max(duration_s, 1e-9),
         temperature=temperature,
         scores=None if score is None else np.array(scores, dtype=np.float64),
+        sha256s=tuple(sha256s),
     )
 
 

@@ -88,6 +88,9 @@ class Measured:
     brier_interval: Interval = None
     rejection: Refused | None = None
     per_label: tuple[LabelFigures, ...] = ()
+    temperature: float | None = None
+    images_per_s: float | None = None
+    confusion: tuple[tuple[int, ...], ...] = ()  # rows truth, columns answer, in label order
 
 
 @dataclass(frozen=True)
@@ -104,6 +107,9 @@ class Evaluation:
     created_utc: str
     splits: dict[str, Measured]
     strangers: Strangers | None = None
+    versions: dict[str, str] = field(default_factory=dict)
+    hardware: dict[str, str] = field(default_factory=dict)
+    seed: int | None = None
     path: Path = field(default=Path(), compare=False)
 
 

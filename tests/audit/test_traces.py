@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -124,3 +126,16 @@ def test_every_awkward_photo_has_the_size_it_opens_with(tmp_path: Path) -> None:
         except PhotoError:
             continue
         assert read_traces(content).size == size, name
+
+
+def test_the_first_photo_of_a_process_is_read_whatever_its_kind(tmp_path: Path) -> None:
+    """Where all photos are PNG, no decoder of JPEG has been loaded by then."""
+    (tmp_path / "photo.png").write_bytes(saved("PNG"))
+    code = (
+        "import pathlib, sys; from kennel.audit.traces import read_traces; "
+        "print(read_traces(pathlib.Path(sys.argv[1]).read_bytes()).size)"
+    )
+    words = [sys.executable, "-c", code, str(tmp_path / "photo.png")]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("(")

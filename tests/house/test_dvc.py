@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 import yaml
+from bash_blocks import blocks
 from dvc_project import ROOT, Project, environment, reference_pipeline
 from storage import bucket, s3_server
-from test_readme import blocks
 
 from kennel.bundle import file_sha256
 from kennel.run import read_run

@@ -13,6 +13,7 @@ import pytest
 from bundles import tiny_bundle
 
 pytest.importorskip("uvicorn")
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 CHECK = ROOT / "tools" / "images_check"
 sys.path.insert(0, str(CHECK))

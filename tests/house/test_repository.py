@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+import yaml
 
 import kennel
 from kennel.bundle import MODEL_ONNX, read_bundle
@@ -104,6 +105,17 @@ def test_make_runs_what_it_runs_after_the_environment_is_there() -> None:
 def test_ci_runs_the_make_verbs_of_people() -> None:
     script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     assert re.findall(r"^make (.*)", script, re.MULTILINE) == ["check", "test", "demo"]
+
+
+def test_hooks_of_a_commit_come_from_the_locks() -> None:
+    """A hook of another repository's would be whatever its tag points to today."""
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))
+    assert [repo["repo"] for repo in hooks["repos"]] == ["local"]
+    said = [hook for repo in hooks["repos"] for hook in repo["hooks"]]
+    assert all(hook["entry"].startswith(".venv/bin/") for hook in said)
+    assert {"ruff", "mypy", "lint-imports", "python"} == {
+        hook["entry"].split()[0].rpartition("/")[2] for hook in said
+    }
 
 
 def test_the_licence_is_apache_2() -> None:

@@ -42,6 +42,10 @@ def holds(server: Running) -> list[str]:
     return found
 
 
+in_proc = pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="needs Linux's /proc")
+
+
+@in_proc
 @pytest.mark.parametrize("attack", attacks(), ids=lambda attack: attack.name)
 def test_bad_input_is_refused_and_nobody_waits_for_it(
     server: Running, attack: Attack, record_property: Callable[[str, object], None]
@@ -103,6 +107,7 @@ def test_where_all_connections_wait_for_answers_the_next_is_told_so(serve: Serve
         line.close()
 
 
+@in_proc
 def test_who_never_reads_is_cut_off(serve: Serve) -> None:
     running = serve(body_seconds="1")
 

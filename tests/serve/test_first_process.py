@@ -16,6 +16,7 @@ import pytest
 from bundles import tiny_bundle
 
 pytest.importorskip("uvicorn")
+pytestmark = pytest.mark.slow
 
 LONGEST_S = 60.0
 # A namespace of its own, in which the command is process 1, as in a container.

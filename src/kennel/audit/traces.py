@@ -56,7 +56,9 @@ def read_traces(content: bytes) -> Traces:
 
 
 def _head(content: bytes) -> ImageFile.ImageFile:
-    # By the registry and not Image.open, which warns by a limit of its own.
+    # By the registry and not Image.open, which warns by a limit of its own. Elsewhere a decoder is
+    # loaded when its first photo comes: of photos that are all PNG, none for JPEG ever is.
+    Image.init()
     for name in FORMATS:
         factory, accepts = Image.OPEN[name]
         if accepts is None or accepts(content[:16]) is True:

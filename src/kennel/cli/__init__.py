@@ -28,6 +28,7 @@ VERBS = {
     "tune": "a study: many runs, the best becomes an experiment",
     "export": "turn a run into a bundle, or refuse",
     "evaluate": "measure a bundle on train, validation and test photos",
+    "report": "the page again, or the text for a pull request",
     "compare": "two bundles on the same photos: a paired test",
     "promote": "make a bundle champion, when it is not worse",
     "predict": "answer for photos",
@@ -37,6 +38,9 @@ VERBS = {
     "sign": "say who made a bundle, with a key",
     "verify": "whether a bundle is as it was signed",
     "show": "the pedigree of a run or a bundle",
+    "init": "a project of your own around Kennel",
+    "cloud": "a machine with a GPU for a workflow, and its end",
+    "github": "tells GitHub: a comment, a badge, a release",
     "clean": "remove caches and unfinished runs",
     "doctor": "what this machine has and lacks",
 }

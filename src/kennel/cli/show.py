@@ -54,12 +54,12 @@ def run(args: argparse.Namespace) -> int:
     if "://" in args.path:
         return _show_server(args)
     args.path = Path(args.path)
-    shown = _read(args.path)
+    from kennel.bundle import Bundle
+    from kennel.pedigree import pedigree_of, read_either
+
+    shown = read_either(args.path)
     if args.verify:
         return _verify(shown, args)
-    from kennel.bundle import Bundle
-    from kennel.pedigree import pedigree_of
-
     if isinstance(shown, Bundle):
         for name in shown.files:
             shown.file(name)  # refuses a file that is not the one exported
@@ -80,20 +80,6 @@ def run(args: argparse.Namespace) -> int:
     else:
         print("\n".join(_lines(shown, line)))
     return 0
-
-
-def _read(path: Path) -> Run | Bundle:
-    from kennel.bundle import BUNDLE_JSON, read_bundle
-    from kennel.run import RUN_JSON, read_run
-
-    if (path / BUNDLE_JSON).is_file():
-        return read_bundle(path)
-    if (path / RUN_JSON).is_file():
-        return read_run(path)
-    raise UsageError(
-        f"{path} is neither a run nor a bundle: it has no {RUN_JSON} and no {BUNDLE_JSON}.",
-        fix="name a folder such as runs/<id> or bundles/<id>",
-    )
 
 
 def _show_server(args: argparse.Namespace) -> int:

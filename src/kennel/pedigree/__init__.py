@@ -15,7 +15,7 @@ from typing import Any
 
 from kennel.bundle import BUNDLE_JSON, Bundle, read_bundle
 from kennel.dataset import Dataset, read_index
-from kennel.errors import BundleError, DatasetError, MissingExtraError, RunError
+from kennel.errors import BundleError, DatasetError, MissingExtraError, RunError, UsageError
 from kennel.folders import Origin, origin_of
 from kennel.measured import evaluation_of
 from kennel.pedigree.dvc import Pointer, pointers_to
@@ -133,7 +133,7 @@ def pedigree_of(
     """
     said = of if isinstance(of, Run) else of.lineage
     run = of if isinstance(of, Run) else run_of(of, project=project)
-    bundles = (of,) if isinstance(of, Bundle) else tuple(_bundles_of(of, project))
+    bundles = (of,) if isinstance(of, Bundle) else bundles_of(of, project=project)
     return Pedigree(
         photos=_photos(of, data),
         code=CodeStep(
@@ -170,6 +170,40 @@ def run_of(bundle: Bundle, *, project: Path) -> Run | None:
             except RunError:
                 continue
     return None
+
+
+def bundles_of(run: Run, *, project: Path) -> list[Bundle]:
+    """Bundles of a run in the bundles/ beside its folder and of the project; damaged ones are not
+    shown.
+    """
+    found: dict[Path, Bundle] = {}
+    for home in dict.fromkeys((run.path.resolve().parent.parent, project.resolve())):
+        for document in sorted((home / BUNDLES).glob(f"*/{BUNDLE_JSON}")):
+            try:
+                bundle = read_bundle(document.parent)
+            except BundleError:
+                continue
+            lineage = bundle.lineage
+            ours = lineage.run_id == run.run_id and lineage.dataset_id == run.dataset_id
+            if ours and lineage.weights_sha256 in (None, run.weights_sha256):
+                found.setdefault(bundle.path.resolve(), bundle)
+    return list(found.values())
+
+
+def read_either(path: Path) -> Run | Bundle:
+    """The bundle or the run in a folder.
+
+    Raises:
+        UsageError: it is neither. BundleError, RunError: it is damaged.
+    """
+    if (path / BUNDLE_JSON).is_file():
+        return read_bundle(path)
+    if (path / RUN_JSON).is_file():
+        return read_run(path)
+    raise UsageError(
+        f"{path} is neither a run nor a bundle: it has no {RUN_JSON} and no {BUNDLE_JSON}.",
+        fix="name a folder such as runs/<id> or bundles/<id>",
+    )
 
 
 def _photos(of: Run | Bundle, data: Path | None) -> PhotosStep:
@@ -221,25 +255,6 @@ def _pointers(paths: Iterable[Path]) -> Iterator[Pointer]:
             yield from pointers_to(path)
     except MissingExtraError:  # a pedigree without them is one all the same
         return
-
-
-def _bundles_of(run: Run, project: Path) -> Iterator[Bundle]:
-    """Bundles of a run in the bundles/ beside its folder and of the project; damaged ones are not
-    shown.
-    """
-    seen = set()
-    for home in dict.fromkeys((run.path.resolve().parent.parent, project.resolve())):
-        for document in sorted((home / BUNDLES).glob(f"*/{BUNDLE_JSON}")):
-            try:
-                bundle = read_bundle(document.parent)
-            except BundleError:
-                continue
-            lineage = bundle.lineage
-            ours = lineage.run_id == run.run_id and lineage.dataset_id == run.dataset_id
-            same = lineage.weights_sha256 in (None, run.weights_sha256)
-            if ours and same and bundle.path.resolve() not in seen:
-                seen.add(bundle.path.resolve())
-                yield bundle
 
 
 def _bundle(bundle: Bundle, registry: Path | None) -> BundleStep:

@@ -1,4 +1,6 @@
-"""What was measured, written down: report.json, a page, and a confusion matrix a split."""
+"""What was measured, written down: report.json, a page, every answer, and a confusion matrix a
+split.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,7 @@ from typing import Any
 from kennel.bundle import Preprocess, replacing, write_json
 from kennel.confusion import draw_confusion
 from kennel.page import need_jinja
-from kennel.report.answers import Judged
+from kennel.report.answers import Judged, write_answers
 from kennel.report.document import Birth, Examination, document
 from kennel.report.page import render
 from kennel.splits import SPLITS
@@ -18,6 +20,7 @@ __all__ = ["REPORT_JSON", "Birth", "Examination", "Judged", "draw_confusion", "w
 
 REPORT_JSON = "report.json"
 METRICS_JSON = "metrics.json"
+ANSWERS_CSV = "answers.csv"
 PAGE = "index.html"
 
 HEADLINE = ("n", "top1", "macro_f1", "log_loss", "ece")
@@ -33,7 +36,8 @@ def write_report(
     examination: Examination | None = None,
     own: bool = True,
 ) -> Path:
-    """Writes confusion_<split>.png for each split, index.html, metrics.json and report.json.
+    """Writes confusion_<split>.png for each split, index.html, answers.csv, metrics.json and
+    report.json.
 
     Pictures of splits that were not measured are removed, so that all is of one evaluation.
 
@@ -63,7 +67,9 @@ def write_report(
         picture = folder / _picture(judged.report.split)
         draw_confusion(judged.report, picture, bundle_id=birth.bundle_id)
     said = document(splits, examination or Examination(), birth, own=own)
-    page = render(said, splits, examination or Examination(), file=file, preprocess=preprocess)
+    answers = {judged.report.split: judged.answers() for judged in splits}
+    page = render(said, answers, file=file, preprocess=preprocess)
+    said["answers"] = write_answers(folder / ANSWERS_CSV, labels, answers)
     with replacing(folder / PAGE) as index:
         index.write(page)
     write_json(folder / METRICS_JSON, {name: _headline(said["splits"][name]) for name in names})

@@ -6,7 +6,7 @@ K labels; a confusion matrix is Int64[K, K], rows truth, columns answer.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -14,7 +14,7 @@ import numpy as np
 
 from kennel import look
 from kennel.confusion import ORDERED_ABOVE, order_by_similarity, shade
-from kennel.report.answers import Answered, Judged
+from kennel.report.answers import Answered
 
 SHADES = 10
 MOST_NAMED = 12  # photos of a cell
@@ -44,10 +44,13 @@ class Matrix:
     counted: bool
 
 
-def matrix(judged: Judged) -> Matrix:
-    """Rows and columns in label order, by similarity when there are more than twenty labels."""
-    split, labels = judged.report.split, judged.report.labels
-    counts = judged.report.figures.confusion
+def matrix(split: str, counts: np.ndarray, labels: Sequence[str]) -> Matrix:
+    """Rows and columns in label order, by similarity when there are more than twenty labels.
+
+    Args:
+        counts: Int64[K, K].
+        labels: length K.
+    """
     order = list(range(len(labels)))
     if len(order) > ORDERED_ABOVE:
         order = order_by_similarity(counts)
@@ -70,18 +73,18 @@ def matrix(judged: Judged) -> Matrix:
     )
 
 
-def cells(judged: Judged) -> dict[str, list[Answered]]:
+def cells(split: str, answers: Sequence[Answered]) -> dict[str, list[Answered]]:
     """The photos of each cell, the surest answer first; at most MOST_NAMED of a cell."""
     found: dict[str, list[Answered]] = defaultdict(list)
-    for each in judged.answers():
-        found[f"{judged.report.split}.{each.truth}.{each.answer}"].append(each)
+    for each in answers:
+        found[f"{split}.{each.truth}.{each.answer}"].append(each)
     return {
         key: sorted(some, key=lambda each: (-each.probability, each.path))[:MOST_NAMED]
         for key, some in found.items()
     }
 
 
-def most_wanted(splits: Sequence[Judged]) -> Iterator[tuple[str, Answered]]:
+def most_wanted(splits: Mapping[str, Sequence[Answered]]) -> Iterator[tuple[str, Answered]]:
     """Photos of all cells, keys with them, in the order in which the page makes room for them.
 
     Mistakes come before right answers, test before validation before train; then each cell gives
@@ -89,9 +92,9 @@ def most_wanted(splits: Sequence[Judged]) -> Iterator[tuple[str, Answered]]:
     """
     order = {"test": 0, "validation": 1, "train": 2}
     all_cells: list[tuple[bool, int, str, list[Answered]]] = []
-    for judged in splits:
-        for key, some in cells(judged).items():
-            all_cells.append((some[0].right, order[judged.report.split], key, some))
+    for name, answers in splits.items():
+        for key, some in cells(name, answers).items():
+            all_cells.append((some[0].right, order[name], key, some))
     all_cells.sort(key=lambda each: each[:3])
     for right, split in product((False, True), range(3)):
         group = [(key, some) for *where, key, some in all_cells if where == [right, split]]

@@ -1,4 +1,6 @@
-"""The page of a report: one HTML file that needs nothing else, made from report.json and photos."""
+"""The page of a report: one HTML file that needs nothing else, made from report.json, answers and
+photos.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from kennel import look
 from kennel.bundle import Preprocess
 from kennel.confusion import finding
@@ -16,12 +20,10 @@ from kennel.images import fit, open_photo, working_short_side
 from kennel.page import HEIGHT, data_uri, picture, thumbnail
 from kennel.page import render as render_page
 from kennel.report import drawings
-from kennel.report.answers import Answered, Judged
-from kennel.report.document import Examination
+from kennel.report.answers import Answered, mistakes_among
 from kennel.report.matrix import matrix, most_wanted, shades
 from kennel.report.plots import strip
 from kennel.report.script import SCRIPT
-from kennel.strangers import Group
 from kennel.strangers.drawn import draw_strangers
 
 TEMPLATE = "report/page.html.j2"
@@ -57,25 +59,26 @@ class Strangers:
 
 def render(
     said: Mapping[str, Any],
-    splits: Sequence[Judged],
-    examination: Examination,
+    answers: Mapping[str, Sequence[Answered]],
     *,
     file: Callable[[str], Path],
+    stranger: Callable[[str, str], Path] = Path,
     preprocess: Preprocess,
 ) -> str:
     """The page. Names of files and labels are data there, whatever they hold.
 
     Args:
         said: report.json.
+        answers: by split; the photos that the page may show.
         file: where a photo of a split lies; one that is gone is shown as gone.
+        stranger: where a stranger's photo lies, by its folder and name in the report.
         preprocess: how the model sees photos.
     """
     markup = need("markupsafe", extra="train").Markup
-    by_name = {judged.report.split: judged for judged in splits}
-    headline = by_name[said["headline"]]
     part = said["splits"][said["headline"]]
-    names = [name for name in ("test", "validation", "train") if name in by_name]
-    mistakes = headline.mistakes()
+    names = [name for name in ("test", "validation", "train") if name in said["splits"]]
+    mistakes = mistakes_among(answers.get(said["headline"], ()))
+    confusion = {name: np.array(said["splits"][name]["confusion"], np.int64) for name in names}
     robust = said["robustness"]
     plots = [drawings.reliability(part, said["headline"])]
     plots.append(drawings.risk_coverage(part, said["headline"]))
@@ -87,17 +90,17 @@ def render(
         "labels": [look.in_words(label) for label in said["labels"]],
         "matrices": [
             {
-                "matrix": matrix(by_name[name]),
-                "finding": finding(by_name[name].report.figures.confusion, said["labels"]),
+                "matrix": matrix(name, confusion[name], said["labels"]),
+                "finding": finding(confusion[name], said["labels"]),
             }
             for name in names
         ],
         "shades": shades(),
-        "photos": markup(_embedded(_photos(splits, said["labels"], file))),
+        "photos": markup(_embedded(_photos(answers, said["labels"], file))),
         "mistakes": [
             _mistake(each, said["labels"], file, preprocess) for each in mistakes[:MOST_MISTAKES]
         ],
-        "mistakes_n": len(mistakes),
+        "mistakes_n": part["mistakes_n"],
         "per_label": sorted(part["per_label"], key=lambda row: (row["f1"] is None, row["f1"] or 0)),
         "plots": plots,
         "equal_count": drawings.reliability_of_equal_counts(part, said["headline"]),
@@ -105,7 +108,8 @@ def render(
         "robustness": drawings.robustness(robust) if robust else [],
         "hardest": drawings.hardest(robust) if robust else None,
         "strangers": [
-            _strangers(group, at, said) for at, group in enumerate(examination.strangers)
+            _strangers(group, stranger)
+            for group in (said["strangers"]["groups"] if said["strangers"] else ())
         ],
         "percent": drawings.percent,
         "between": drawings.between,
@@ -116,7 +120,7 @@ def render(
 
 
 def _photos(
-    splits: Sequence[Judged], labels: Sequence[str], file: Callable[[str], Path]
+    splits: Mapping[str, Sequence[Answered]], labels: Sequence[str], file: Callable[[str], Path]
 ) -> dict[str, Any]:
     """What the script shows when a cell is chosen."""
     shown: dict[str, list[list[Any]]] = {}
@@ -160,20 +164,20 @@ def _mistake(
     )
 
 
-def _strangers(group: Group, at: int, said: Mapping[str, Any]) -> Strangers:
+def _strangers(group: Mapping[str, Any], stranger: Callable[[str, str], Path]) -> Strangers:
     """A group with the pictures that look most known."""
-    part = said["strangers"]["groups"][at]
     shown = []
-    some = group.strangers[:MOST_STRANGERS]
     drawn = None
-    if group.seed is not None:
-        drawn = list(draw_strangers(group.name, n=group.n, seed=group.seed))
-    for each in some:
+    if group["seed"] is not None:
+        drawn = list(draw_strangers(group["name"], n=group["n"], seed=group["seed"]))
+    for each in group["most_known"][:MOST_STRANGERS]:
         if drawn is None:
-            src = thumbnail((Path(group.source) / each.path).read_bytes, height=CELL_HEIGHT)
+            path = stranger(group["source"], each["path"])
+            src = thumbnail(path.read_bytes, height=CELL_HEIGHT)
         else:
-            image = drawn[int(each.path)]
+            image = drawn[int(each["path"])]
             image.thumbnail((2 * CELL_HEIGHT, CELL_HEIGHT))
             src = data_uri(image)
-        shown.append((src, look.in_words(each.answer), each.probability, each.refused))
-    return Strangers(group.name, group.n, part, tuple(shown))
+        words = look.in_words(each["answer"])
+        shown.append((src, words, each["probability"], each["refused"]))
+    return Strangers(group["name"], group["n"], group, tuple(shown))

@@ -1,0 +1,78 @@
+"""Lines of workflows, run here: those that take seconds. `make workflows-check` runs them all."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.slow
+ROOT = Path(__file__).parents[2]
+# What other tests and CI itself run, or what takes minutes.
+LONG = ("pull", "repro", "train", "eval", "promote", "champion", "pack", "dist-check", "sbom")
+ROW = re.compile(r"^\| ([\w-]+) \| ([\w-]+) \| `make ([\w-]+)` \| (\d+|left out) \|", re.MULTILINE)
+
+
+def run(*words: str) -> tuple[int, list[tuple[str, ...]], str]:
+    """Exit code, rows of the table, and all that was said."""
+    left_out = [word for verb in LONG for word in ("--leave-out", verb)]
+    venv = Path(sys.executable).parents[1]
+    done = subprocess.run(
+        [sys.executable, "tools/run_workflows.py", "--venv", str(venv), *left_out, *words],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.returncode, ROW.findall(done.stdout), done.stdout + done.stderr
+
+
+def test_lines_that_talk_to_github_and_aws_do_what_they_say() -> None:
+    code, rows, said = run("comment", "train", "sweep", "release")
+    assert code == 0, said
+    ran = {(scenario, job, verb) for scenario, job, verb, end in rows if end == "0"}
+    assert ran >= {
+        ("comment", "comment", "comment"),
+        ("train", "start", "runner-start"),
+        ("train", "stop", "runner-stop"),
+        ("sweep", "sweep", "runner-sweep"),
+        ("release", "dist", "dist"),
+        ("release", "release", "release"),
+    }
+
+
+def test_a_line_that_fails_is_told_apart(tmp_path: Path) -> None:
+    # Without credentials, as where a workflow forgot to sign in, nothing is swept.
+    workflow = ROOT / ".github" / "workflows" / "sweep.yml"
+    assert "configure-aws-credentials" in workflow.read_text(encoding="utf-8")
+    copy = tmp_path / "repository"
+    names = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.split("\0")
+    for name in filter(None, names):
+        if (ROOT / name).is_file() and not (ROOT / name).is_symlink():
+            (copy / name).parent.mkdir(parents=True, exist_ok=True)
+            (copy / name).write_bytes((ROOT / name).read_bytes())
+    subprocess.run(["git", "init", "-q"], cwd=copy, check=True)
+    told = (copy / ".github" / "workflows" / "sweep.yml").read_text(encoding="utf-8")
+    cut = re.sub(r"      - uses: aws-actions.*?(?=      - run:)", "", told, flags=re.DOTALL)
+    assert cut != told
+    (copy / ".github" / "workflows" / "sweep.yml").write_text(cut, encoding="utf-8")
+    venv = Path(sys.executable).parents[1]
+    done = subprocess.run(
+        [sys.executable, "tools/run_workflows.py", "--venv", str(venv), "sweep"],
+        cwd=copy,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1, done.stdout + done.stderr
+    rows = ROW.findall(done.stdout)
+    assert [row[2:] for row in rows] == [("runner-sweep", "2")]
