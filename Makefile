@@ -127,7 +127,7 @@ evaluate: setup ## a bundle measured again: make evaluate BUNDLE=bundles/first A
 	$(KENNEL) evaluate $(BUNDLE) $(ARGS)
 
 promote: setup ## the newest bundle becomes champion of KENNEL_REGISTRY, when it is not worse
-	$(KENNEL) promote $(if $(filter bundles,$(BUNDLE)),$(shell ls -td bundles/*/ | head -n 1),$(BUNDLE)) $(ARGS)
+	$(KENNEL) promote $(BUNDLE) $(ARGS)
 
 champion: setup ## the champion of KENNEL_REGISTRY, in bundles/champion
 	$(KENNEL) promote --champion --to bundles/champion

@@ -15,7 +15,7 @@ import kennel
 from kennel.bundle import BUNDLE_JSON, MODEL_ONNX, Backbone, Bundle, read_bundle, write_bundle
 from kennel.cli import main
 from kennel.errors import BundleError, RunError
-from kennel.named import bundle_named, made_elsewhere, run_named
+from kennel.named import bundle_named, holds_bundles, made_elsewhere, run_named
 from kennel.run import BEST_WEIGHTS, RUN_JSON, Run, write_run
 
 
@@ -65,6 +65,30 @@ def bundles(tmp_path: Path) -> Path:
 def test_the_last_exported_bundle_is_meant_not_the_last_touched(bundles: Path) -> None:
     assert bundle_named(bundles) == bundles / "b"
     assert bundle_named(bundles / "c") == bundles / "c"
+
+
+def test_a_folder_of_bundles_is_told_from_a_bundle_and_from_a_run(
+    bundles: Path, tmp_path: Path
+) -> None:
+    run_of(tmp_path / "run", "2026-11-22T12:00:00Z")
+    (tmp_path / "empty").mkdir()
+    told = [holds_bundles(each) for each in (bundles, bundles / "a", tmp_path / "run")]
+    assert told == [True, False, False]
+    assert not holds_bundles(tmp_path / "empty")
+    assert not holds_bundles(tmp_path / "gone")
+
+
+def test_report_and_promote_take_the_last_bundle(
+    bundles: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["report", str(bundles), "--markdown"]) == 0
+    assert "`b`" in capsys.readouterr().out
+    registry = str(tmp_path / "registry")
+    forced = ["--force", "--reason", "a test", "--registry", registry]
+    assert main(["promote", str(bundles), *forced]) == 0
+    capsys.readouterr()
+    assert main(["promote", "--champion", "--registry", registry]) == 0
+    assert Path(capsys.readouterr().out.strip()).name.startswith("b")
 
 
 def test_what_is_still_being_written_is_not_the_last_bundle(bundles: Path) -> None:

@@ -13,11 +13,13 @@ from pathlib import Path
 
 from kennel.bundle import read_bundle
 from kennel.errors import KennelError
+from kennel.named import bundle_named
 from kennel.writing import replacing
 
 
 def pack(path: Path, to: Path) -> Path:
     """Writes <to>/<bundle_id>.tar.gz."""
+    path = bundle_named(path)
     bundle = read_bundle(path)
     for name in bundle.files:
         bundle.file(name)

@@ -49,6 +49,12 @@ def bundle_named(path: Path) -> Path:
     return max(found)[-1]
 
 
+def holds_bundles(path: Path) -> bool:
+    """Whether a folder is one of bundles, and neither a bundle nor a run itself."""
+    own = _has(path, BUNDLE_JSON) or _has(path, RUN_JSON)
+    return path.is_dir() and not own and any(_folders(path, BUNDLE_JSON, deep=False))
+
+
 def run_named(path: Path) -> Path:
     """The folder of a run: `path` itself, or of the runs in it, also of several that one command
     trained, the one that began last and is done.

@@ -126,8 +126,10 @@ def _store(address: str) -> Store:
 
 def _promote(registry: Registry, args: argparse.Namespace) -> int:
     from kennel.bundle import read_bundle
+    from kennel.named import bundle_named
     from kennel.registry import RegistryError
 
+    args.bundle = bundle_named(args.bundle)
     bundle = read_bundle(args.bundle)
     newest = registry.newest()
     gate, unmeasured = None, ""

@@ -70,6 +70,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from kennel.named import bundle_named, holds_bundles
+
+    if holds_bundles(args.path):
+        args.path = bundle_named(args.path)
     if args.markdown:
         return _comment(args)
     for option, value in (("--against", args.against), ("--price", args.price)):
