@@ -22,12 +22,22 @@ RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf --mount=type=secret,id=
  && python -m venv --without-pip /opt/kennel \
  && python -m pip --python /opt/build/bin/python install --no-deps -r locks/build.lock \
  && python -m pip --python /opt/kennel/bin/python install --no-deps -r locks/serve.lock
+# <kennel>
 COPY pyproject.toml README.md LICENSE ./
 COPY src src
 COPY docker/lean.py docker/
 RUN /opt/build/bin/python -m hatchling build -t wheel -d /wheel \
  && python -m pip --python /opt/kennel/bin/python install --no-deps --no-index /wheel/*.whl \
  && python docker/lean.py serving /opt/kennel
+# </kennel>
+# <project>
+#| COPY kennel.txt ./
+#| COPY wheels wheels
+#| COPY docker/lean.py docker/
+#| RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf --mount=type=secret,id=ca.pem,target=/etc/ca.pem \
+#|     python -m pip --python /opt/kennel/bin/python install --no-deps -r kennel.txt \
+#|  && python docker/lean.py serving /opt/kennel
+# </project>
 
 # The system and its Python, without what installs and without programs that run as root whoever starts them.
 FROM python AS system

@@ -30,10 +30,18 @@ RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf --mount=type=secret,id=
  && python -m pip --python /opt/build/bin/python wheel --no-deps --no-build-isolation -w /wheels "$@" \
  && python -m pip --python /opt/kennel/bin/python install --no-deps --no-index /wheels/*.whl \
  && rm -r /wheels
+# <kennel>
 COPY pyproject.toml README.md LICENSE ./
 COPY src src
 RUN /opt/build/bin/python -m hatchling build -t wheel -d /wheel \
  && python -m pip --python /opt/kennel/bin/python install --no-deps --no-index /wheel/*.whl
+# </kennel>
+# <project>
+#| COPY kennel.txt ./
+#| COPY wheels wheels
+#| RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf --mount=type=secret,id=ca.pem,target=/etc/ca.pem \
+#|     python -m pip --python /opt/kennel/bin/python install --no-deps -r kennel.txt
+# </project>
 
 FROM python
 # git says which commit a run is of. Debian signs its packages, and keeps no old version that could be pinned.

@@ -16,3 +16,9 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with four photos each of red, green and blue. Not to be written to."""
     return coloured_photos(tmp_path_factory.mktemp("photos"))
+
+
+@pytest.fixture
+def unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes of this test are not counted by coverage, which would write files of its own."""
+    monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)

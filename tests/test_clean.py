@@ -295,6 +295,7 @@ def test_a_fetch_that_began_meanwhile_is_not_disturbed() -> None:
     assert all_files() == before
 
 
+@pytest.mark.usefixtures("unmeasured")
 def test_a_run_stays_marked_until_nothing_is_left_of_it() -> None:
     a_run(Path("runs/stopped"), "stopped", epochs=1)
     done = subprocess.run(

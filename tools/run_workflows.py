@@ -202,6 +202,7 @@ class Job:
     inputs: Mapping[str, str]
     here: Place
     signed_in: bool = False
+    lacking: bool = False  # a line was left out, and with it what it would have written
 
     def run(self, needs: Mapping[str, Any], left_out: set[str]) -> dict[str, Any]:
         self.tree = self.here.scratch / "tree"
@@ -244,6 +245,7 @@ class Job:
         for line in step["run"].splitlines():
             if line.removeprefix("make ") in left_out:
                 RAN.append(Ran(self.name, self.job, line, None, 0.0))
+                self.lacking = True
                 (self.tree / "coverage.xml").write_text(COVERAGE, encoding="utf-8")
                 continue
             code, found = self.line(line, {key: filled(str(v), look) for key, v in env.items()})
@@ -309,7 +311,7 @@ class Job:
             if each.is_file() and not any(each.match(pattern) for pattern in out)
         ]
         if not found:
-            return given.get("if-no-files-found") != "error"
+            return self.lacking or given.get("if-no-files-found") != "error"
         top = Path(os.path.commonpath([each.parent for each in found]))
         target = self.here.scratch / "artifacts" / name
         shutil.rmtree(target, ignore_errors=True)

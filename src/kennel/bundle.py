@@ -18,6 +18,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
+import kennel
 from kennel.errors import BundleError
 from kennel.schema import (
     Backbone,
@@ -228,7 +229,7 @@ def parse_bundle(document: bytes, *, path: Path) -> Bundle:
         changed = changed or text != written(values)
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise BundleError(
-            f"{where} is not a bundle that kennel wrote: {error}.", fix=AGAIN
+            f"{where} is not a bundle that kennel wrote: {error}.", fix=_mend(values)
         ) from error
     if changed:
         raise BundleError(
@@ -251,6 +252,19 @@ def write_bundle(bundle: Bundle) -> None:
 def _checksum(document: Mapping[str, Any]) -> str:
     rest = {key: value for key, value in document.items() if key != "checksum"}
     return hashlib.sha256(json.dumps(rest, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+
+def _mend(values: dict[str, Any]) -> str:
+    """What to do with a document that is not understood: it may be another version's."""
+    lineage = values.get("lineage")
+    found = lineage.get("versions") if isinstance(lineage, dict) else None
+    by = found.get("kennel") if isinstance(found, dict) else None
+    if not isinstance(by, str) or by == kennel.__version__:
+        return AGAIN
+    return (
+        f"it says that kennel {quoted(by)} wrote it, and this is kennel {kennel.__version__}: pip "
+        f"install -U kennel-ml where that is the newer one; else {AGAIN}"
+    )
 
 
 def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -267,6 +267,31 @@ def test_another_folder_of_settings_can_be_named(own_folder: Path) -> None:
         assert settings.seed == 2
 
 
+@pytest.mark.parametrize("words", [(), ("--config-dir", "other"), ("--config-dir=other",)])
+def test_a_file_of_ones_own_that_kennel_would_pass_over_is_refused(
+    own_folder: Path, words: tuple[str, ...]
+) -> None:
+    place = own_folder / ("other" if words else "conf") / "experiment" / "quick.yaml"
+    place.parent.mkdir(parents=True)
+    place.write_text("# @package _global_\nseed: 41\n")
+    said = refused("experiment=quick", *words)
+    assert f"{place.relative_to(own_folder)} has the name of a configuration of Kennel's" in said
+
+
+def test_settings_that_are_shown_and_would_be_refused_are_shown_and_refused(
+    own_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine = own_folder / "conf" / "experiment" / "mine.yaml"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("# @package _global_\ndata:\n  batch_sise: 3\n")
+    for words in (["--cfg", "job"], ["-c=job", "--package", "data"], ["--resolve", "-c", "job"]):
+        assert main(["train", "experiment=mine", *words]) == 2
+        shown = capsys.readouterr()
+        assert "batch_sise: 3" in shown.out
+        assert "batch_sise" in shown.err
+        assert "Error executing job" not in shown.err
+
+
 @pytest.mark.slow
 def test_several_jobs_have_a_folder_each(own_folder: Path) -> None:
     jobs = settings_of("-m", "seed=5,6", "data=plain,mixup", "paths.output_dir=runs/s")

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 import yaml
+from bash_blocks import blocks
 from dvc_project import ROOT, Project, environment, reference_pipeline
 from storage import bucket, s3_server
-from test_readme import blocks
 
 from kennel.bundle import file_sha256
 from kennel.run import read_run
@@ -100,7 +100,8 @@ def test_the_shared_settings_of_dvc_name_no_secret_and_tell_nobody() -> None:
     config = configparser.ConfigParser()
     config.read(ROOT / ".dvc" / "config", encoding="utf-8")
     assert config["core"]["analytics"] == config["core"]["check_update"] == "false"
-    assert config.sections() == ["core"]
+    assert config.sections() == ["core", "plots"]
+    assert dict(config["plots"]) == {"html_template": "plots/page.html"}
 
 
 def test_the_parameters_of_the_pipeline_are_those_that_the_tests_and_the_guide_know(
@@ -171,7 +172,9 @@ def test_a_changed_parameter_runs_again_what_depends_on_it_and_nothing_else(made
 
 
 @pytest.mark.slow
-def test_the_page_of_plots_has_the_matrices_and_no_point_for_an_empty_cell(made: Project) -> None:
+def test_the_page_of_plots_has_the_matrices_no_point_for_an_empty_cell_and_no_address(
+    made: Project,
+) -> None:
     shown = json.loads(made.run("dvc", "plots", "show", "--json"))["data"]
     curves = [each for kind in shown.values() for each in kind if each["type"] == "vega"]
     assert len(curves) == 2
@@ -182,6 +185,9 @@ def test_the_page_of_plots_has_the_matrices_and_no_point_for_an_empty_cell(made:
         assert {row[column] == "" for row in spec["data"]["values"]} == {True, False}
         assert f"datum['{column}'] !== ''" in spec["transform"][0]["filter"]
     made.run("dvc", "plots", "show")
+    page = (made.folder / "dvc_plots" / "index.html").read_text(encoding="utf-8")
+    assert "<script src" not in page  # nothing of a CDN: the page draws by itself
+    assert page.count("vegaEmbed('#") == 2
     [picture] = (made.folder / "dvc_plots" / "static").glob("*confusion_test.png")
     own = made.folder / "bundles/measured/report/confusion_test.png"
     assert picture.read_bytes() == own.read_bytes()

@@ -7,45 +7,15 @@ import re
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from bash_blocks import Block, blocks
 
 from kennel.cli import VERBS
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
-NOT_RUN = re.compile(r"<!-- not run: (.+) -->")
-
-
-@dataclass(frozen=True)
-class Block:
-    """A fenced ```bash block. `line` is that of its fence; `reason` why it is not run, or None."""
-
-    line: int
-    text: str
-    reason: str | None
-
-
-def blocks(text: str) -> list[Block]:
-    """The bash blocks of a page of Markdown, in order."""
-    found: list[Block] = []
-    lines = text.splitlines()
-    inside: str | None = None
-    start = 0
-    for number, line in enumerate(lines):
-        if inside is None and line.startswith("```"):
-            inside, start = line.removeprefix("```").strip(), number
-        elif inside is not None and line.rstrip() == "```":
-            if inside == "bash":
-                before = [each for each in lines[:start] if each.strip()]
-                excuse = NOT_RUN.fullmatch(before[-1].strip()) if before else None
-                code = "\n".join(lines[start + 1 : number])
-                found.append(Block(start + 1, code, excuse.group(1) if excuse else None))
-            inside = None
-    assert inside is None, f"the block of line {start + 1} does not end"
-    return found
 
 
 def test_blocks_are_found_in_order_and_excused_only_by_the_line_before_them() -> None:

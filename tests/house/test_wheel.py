@@ -18,6 +18,8 @@ import yaml
 
 import kennel
 from kennel.cli import VERBS
+from kennel.project.templates import templates
+from kennel.writing import file_sha256
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
@@ -94,7 +96,10 @@ def test_the_wheel_holds_every_file_of_the_package_and_nothing_else(wheel: Path)
     with zipfile.ZipFile(wheel) as archive:
         held = {name for name in archive.namelist() if ".dist-info/" not in name}
         licences = [name for name in archive.namelist() if name.endswith("LICENSE")]
-    assert held == expected
+    shared = {f"kennel/project/repository/{each.path}" for each in templates() if each.shared}
+    assert held == expected | shared
+    assert "kennel/project/repository/Makefile" in held
+    assert "kennel/project/own/README.md" in held
     assert "kennel/py.typed" in held
     assert "kennel/configs/train.yaml" in held
     assert len([name for name in held if name.endswith(".yaml")]) > 20
@@ -212,3 +217,47 @@ def test_its_configurations_are_found(site: Path, tmp_path: Path) -> None:
     assert settings["recipe"]["frozen"] is True
     assert settings["data"]["mix"]["alpha"] == 0.2
     assert list(tmp_path.iterdir()) == []
+
+
+def test_it_makes_the_same_project_as_the_checkout(site: Path, tmp_path: Path) -> None:
+    """From files in the wheel, and from files in the repository."""
+    named = f"kennel-ml=={kennel.__version__}"
+    for place, folder in ((site, "of the wheel"), (ROOT / "src", "of the checkout")):
+        (tmp_path / folder).mkdir()
+        words = ["init", "dogs", "--kennel", named]
+        installed(sys.executable, "-m", "kennel", *words, site=place, cwd=tmp_path / folder)
+    made = [
+        {
+            path.relative_to(tmp_path / folder): (path.read_bytes(), os.access(path, os.X_OK))
+            for path in (tmp_path / folder / "dogs").rglob("*")
+            if path.is_file() and ".git" not in path.parts
+        }
+        for folder in ("of the wheel", "of the checkout")
+    ]
+    assert made[0] == made[1]
+    assert len(made[0]) > 10
+
+
+def test_its_project_pins_the_wheel_that_it_came_from(
+    wheel: Path, site: Path, tmp_path: Path
+) -> None:
+    installed(sys.executable, "-m", "kennel", "init", "dogs", site=site, cwd=tmp_path)
+    pinned, hashed = (tmp_path / "dogs" / "kennel.txt").read_text("utf-8").split()
+    assert (tmp_path / "dogs" / pinned).read_bytes() == wheel.read_bytes()
+    assert hashed == f"--hash=sha256:{file_sha256(wheel)}"
+
+
+def test_the_sdist_builds_the_same_wheel(wheel: Path, tmp_path: Path) -> None:
+    uv = shutil.which("uv", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    assert uv is not None  # `make setup` brings it
+    words = ["build", "--quiet", "--sdist", "--no-build-isolation", "--python", sys.executable]
+    subprocess.run([uv, *words, "--out-dir", str(tmp_path), str(ROOT)], cwd="/", check=True)
+    [sdist] = tmp_path.glob("*.tar.gz")
+    pip("wheel", str(sdist), "--no-deps", "--no-build-isolation", "--wheel-dir", str(tmp_path))
+    [again] = tmp_path.glob("*.whl")
+    assert contents(again) == contents(wheel)
+
+
+def contents(wheel: Path) -> dict[str, bytes]:
+    with zipfile.ZipFile(wheel) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}

@@ -75,4 +75,4 @@ def test_a_line_that_fails_is_told_apart(tmp_path: Path) -> None:
     )
     assert done.returncode == 1, done.stdout + done.stderr
     rows = ROW.findall(done.stdout)
-    assert [row[2:] for row in rows] == [("setup", "0"), ("runner-sweep", "2")]
+    assert [row[2:] for row in rows] == [("runner-sweep", "2")]

@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import copy
+import os
 import re
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from workflows import ACTIONS, FOLDER, Line, filled, lines, make_verbs, read, steps_of, value_of
+from workflows import (
+    ACTIONS,
+    FOLDER,
+    ROOT,
+    Line,
+    filled,
+    lines,
+    make_verbs,
+    read,
+    steps_of,
+    value_of,
+)
 from workflows import workflows as read_workflows
 
 FILES = sorted([*FOLDER.glob("*.yml"), *ACTIONS.glob("*/action.yml")])
@@ -270,3 +283,23 @@ def test_expressions_are_worth_what_github_says(expression: str, worth: Any) -> 
     known = {"vars.A": "a", "cancelled()": False}
     assert value_of(expression, known.get) == worth
     assert filled(f"x ${{{{ {expression} }}}}", known.get).startswith("x ")
+
+
+@pytest.mark.parametrize(
+    "words", ["-p; touch owned", "$(touch owned)", "$(shell touch owned)", "--to=owned", "a'b\"c"]
+)
+def test_what_somebody_types_as_photos_is_one_path_and_nothing_else(
+    words: str, tmp_path: Path
+) -> None:
+    said = tmp_path / "kennel"
+    said.write_text('#!/bin/sh\nprintf "%s\\n" "$@" > said\n', encoding="utf-8")
+    said.chmod(0o755)
+    subprocess.run(
+        ["make", "-s", "-f", str(ROOT / "Makefile"), "-o", "setup", f"KENNEL={said}", "inference"],
+        cwd=tmp_path,
+        env={**os.environ, "PHOTOS": words, "ARGS": "--to answers", "BUNDLE": "bundles/champion"},
+        check=True,
+    )
+    told = (tmp_path / "said").read_text(encoding="utf-8").splitlines()
+    assert told == ["predict", "--to", "answers", "bundles/champion", "--", words]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["kennel", "said"]

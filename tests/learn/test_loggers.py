@@ -124,6 +124,18 @@ def test_mlflow_keeps_settings_figures_pictures_record_and_a_model_that_answers(
     assert list((tmp_path / "home").iterdir()) == []
 
 
+def test_mlflow_is_told_where_every_client_of_its_own_looks(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = f"sqlite:///{tmp_path / 'elsewhere' / 'mlflow.db'}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", elsewhere)
+    train_with([*words, "logger=mlflow", "logger.mlflow.model=false"])
+    assert (tmp_path / "elsewhere" / "mlflow.db").is_file()
+    assert not (tmp_path / "mlruns").exists()
+    config = (tmp_path / "run" / "config.yaml").read_text(encoding="utf-8")
+    assert f"tracking_uri: {elsewhere}" in config
+
+
 def trained_answers(run: Run, photos: np.ndarray) -> np.ndarray:
     from kennel.learn.trained import TrainedClassifier, load_model
 

@@ -291,6 +291,7 @@ def started(dataset: Dataset, out: Path, *more: str, **how: Any) -> subprocess.P
         stdout=subprocess.PIPE,
         text=True,
         cwd=out.parent,
+        env=dict(os.environ),  # a fork that runs `preexec_fn` would be measured by coverage
         **how,
     )
 
@@ -357,6 +358,7 @@ def test_sigkill_within_a_save_leaves_a_run_that_goes_on(
     assert of_steps == [str(step) for step in range(4 * epochs)]
 
 
+@pytest.mark.usefixtures("unmeasured")
 def test_a_full_disk_is_said_and_the_last_good_checkpoint_stays_whole(
     halted: Path, dataset: Dataset, tmp_path: Path
 ) -> None:

@@ -334,6 +334,7 @@ def test_a_full_queue_says_when_to_come_again(serve: Serve) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("strace") is None, reason="there is no strace on this machine")
+@pytest.mark.usefixtures("unmeasured")
 def test_no_file_is_written_whatever_is_sent(bundle_path: Path, tmp_path: Path) -> None:
     """As the kernel sees it: no open for writing, no folder, no new name."""
     from hostile_uploads import attacks
@@ -344,7 +345,7 @@ def test_no_file_is_written_whatever_is_sent(bundle_path: Path, tmp_path: Path) 
     words = ["strace", "-f", "-qq", "-o", str(trace), "-e", f"trace={calls}"]
     words += [sys.executable, "-m", "kennel", "serve", str(bundle_path), "--port", "0", "--json"]
     environment = {
-        **{name: text for name, text in os.environ.items() if name != "COVERAGE_PROCESS_CONFIG"},
+        **os.environ,
         "PYTHONDONTWRITEBYTECODE": "1",
         "TMPDIR": str(tmp_path / "standing"),
         "KENNEL_SERVE_HEADER_SECONDS": "2",

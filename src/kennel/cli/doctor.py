@@ -9,6 +9,10 @@ import shutil
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from kennel.surroundings import Seen
 
 EXAMPLE = "kennel doctor"
 COLUMN = 16
@@ -50,7 +54,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from kennel.surroundings import container_engine, dvc_remote
+
     findings = [*_machine(), *_libraries(), *_devices(), *_place(Path.cwd())]
+    findings += [_around("engine", container_engine()), *_kept(dvc_remote(Path.cwd()))]
     broken = any(f.fix and f.needed for f in findings)
     if args.json:
         print(json.dumps({"ok": not broken, "findings": [asdict(f) for f in findings]}))
@@ -197,3 +204,11 @@ def _place(folder: Path) -> list[Finding]:
             None if shutil.which("git") else "install git",
         ),
     ]
+
+
+def _around(name: str, seen: Seen) -> Finding:
+    return Finding(name, seen.found, seen.fix)
+
+
+def _kept(seen: Seen | None) -> list[Finding]:
+    return [] if seen is None else [_around("dvc", seen)]

@@ -28,7 +28,10 @@ SEED = 0
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "bundle", metavar="BUNDLE", type=Path, help="folder that kennel export wrote"
+        "bundle",
+        metavar="BUNDLE",
+        type=Path,
+        help="folder that kennel export wrote, or a folder of such: the last one in it",
     )
     parser.add_argument(
         "--data",
@@ -68,11 +71,13 @@ def run(args: argparse.Namespace) -> int:
     from kennel.evaluate import evaluate_split
     from kennel.infer import OnnxClassifier, temperature
     from kennel.machine import hardware, usable_cores, utc_now, versions
+    from kennel.named import bundle_named
     from kennel.page import need_jinja
     from kennel.report import Birth, Judged, write_report
     from kennel.strangers import find_strangers
 
     need_jinja()
+    args.bundle = bundle_named(args.bundle)
     bundle = read_bundle(args.bundle)
     dataset, own = _photos(bundle, args.data)
     for folder in args.strangers:

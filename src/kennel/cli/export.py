@@ -19,7 +19,12 @@ EXAMPLE = "kennel export runs/<id> --formats onnx,safetensors"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     from kennel.schema import RejectionMethod
 
-    parser.add_argument("run", metavar="RUN", type=Path, help="folder that kennel train wrote")
+    parser.add_argument(
+        "run",
+        metavar="RUN",
+        type=Path,
+        help="folder that kennel train wrote, or a folder of such: the last that is done",
+    )
     parser.add_argument(
         "--to", metavar="DIR", type=Path, help="the bundle's folder (default: bundles/<id>)"
     )
@@ -70,10 +75,11 @@ def share(word: str) -> float:
 
 def run(args: argparse.Namespace) -> int:
     from kennel.formats import formats_in, formats_named
+    from kennel.named import run_named
     from kennel.run import read_run
 
     formats = formats_named(args.formats)
-    trained = read_run(args.run)
+    trained = read_run(run_named(args.run))
     if args.data is not None:
         trained = replace(trained, dataset_csv=str(args.data.resolve()))
     need("torch", extra="train")

@@ -34,7 +34,10 @@ BATCH = 8  # photos a call of the model: more are no faster on a processor
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "bundle", metavar="BUNDLE", type=Path, help="folder that kennel export wrote"
+        "bundle",
+        metavar="BUNDLE",
+        type=Path,
+        help="folder that kennel export wrote, or a folder of such: the last one in it",
     )
     paths = parser.add_argument(
         "paths", metavar="PATH", type=Path, nargs="+", help="photos, or folders of photos"
@@ -77,15 +80,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from kennel.bundle import read_bundle
     from kennel.infer import OnnxClassifier
+    from kennel.named import bundle_named
     from kennel.photo_paths import Photos
 
     _check_words(args)
+    path = bundle_named(args.bundle)
     if args.require_signature is None:
-        bundle = read_bundle(args.bundle)
+        bundle = read_bundle(path)
     else:
         from kennel.signing import require_signature
 
-        bundle = require_signature(args.bundle, public_key=args.require_signature)
+        bundle = require_signature(path, public_key=args.require_signature)
     photos = Photos(args.paths or (), _listed(args.files_from))
     total = photos.count()
     if not total:

@@ -15,7 +15,10 @@ EXAMPLE = "kennel serve bundles/<id> --port 8080"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "bundle", metavar="BUNDLE", type=Path, help="folder that kennel export wrote"
+        "bundle",
+        metavar="BUNDLE",
+        type=Path,
+        help="folder that kennel export wrote, or a folder of such: the last one in it",
     )
     parser.add_argument("--host", help="address to listen at (default: 127.0.0.1, this machine)")
     parser.add_argument("--port", metavar="N", type=int, help="default: 8080; 0 takes a free one")
@@ -41,6 +44,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     # Before NumPy is loaded: its threads would stand in each other's way, and cost time to start.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    from kennel.bundle import read_bundle
+    from kennel.named import bundle_named, made_elsewhere
+
     try:
         from kennel.serve.settings import from_environment
         from kennel.serve.workers import serve
@@ -63,6 +69,9 @@ def run(args: argparse.Namespace) -> int:
         else:
             processes = "1 worker" if settings.workers == 1 else f"{settings.workers} workers"
             sys.stderr.write(f"{bundle_id} answers at {url} ({processes}); Ctrl-C stops it\n")
+            sys.stderr.flush()
+        if other := made_elsewhere(read_bundle(bundle_named(args.bundle))):
+            sys.stderr.write(f"note: {other}\n")
             sys.stderr.flush()
 
     return serve(

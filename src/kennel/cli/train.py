@@ -61,6 +61,11 @@ def run(args: argparse.Namespace) -> int:
             done = train(settings, count=_count, overrides=overrides_of_job(), repeats=then)
         if os.environ.get("LOCAL_RANK", "0") != "0":
             return
+        if done.dirty and done.git_commit is not None:
+            sys.stderr.write(
+                f"note: files differed from commit {done.git_commit[:12]}, so no commit holds what "
+                "ran; before a run that is to be repeated: git commit -a\n"
+            )
         same = same_weights(then, done) if then is not None else None
         if args.json:
             repeated = {"same_weights": same} if then is not None else {}

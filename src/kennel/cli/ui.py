@@ -19,7 +19,10 @@ HERE = ("127.0.0.1", "::1", "localhost")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "bundle", metavar="BUNDLE", type=Path, help="folder that kennel export wrote"
+        "bundle",
+        metavar="BUNDLE",
+        type=Path,
+        help="folder that kennel export wrote, or a folder of such: the last one in it",
     )
     parser.add_argument(
         "--port",
@@ -47,15 +50,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from kennel.bundle import read_bundle
+    from kennel.named import bundle_named, made_elsewhere
     from kennel.ui.examples import examples_in
     from kennel.ui.launching import served
 
+    path = bundle_named(args.bundle)
     if args.require_signature is None:
-        bundle = read_bundle(args.bundle)
+        bundle = read_bundle(path)
     else:
         from kennel.signing import require_signature
 
-        bundle = require_signature(args.bundle, public_key=args.require_signature)
+        bundle = require_signature(path, public_key=args.require_signature)
     examples = () if args.examples is None else tuple(examples_in(args.examples))
     signal.signal(signal.SIGTERM, _stop)
     with served(bundle, host=args.host, port=args.port, examples=examples) as url:
@@ -64,6 +69,8 @@ def run(args: argparse.Namespace) -> int:
         else:
             print(f"bundle      {bundle.bundle_id}\naddress     {url}", flush=True)
             sys.stderr.write("stop it with Ctrl-C\n")
+        if other := made_elsewhere(bundle):
+            sys.stderr.write(f"note: {other}\n")
         if args.host not in HERE:
             sys.stderr.write("note: everybody who reaches this machine can use it\n")
         threading.Event().wait()

@@ -46,7 +46,8 @@ def with_settings(
     """Composes the settings that `words` ask for and calls `task` with them; several times for
     `--multirun`.
 
-    A folder ./conf is searched for groups as if `--config-dir conf` stood there.
+    A folder ./conf is searched for groups as if `--config-dir conf` stood there. What
+    `--cfg job` shows of settings with configurations of the user's is then checked.
 
     Args:
         words: Hydra's own: overrides, -m, --cfg, --config-dir, --info, -sc.
@@ -54,7 +55,8 @@ def with_settings(
         check: gives the composed settings their types, or refuses them.
         instead: settings that stand in the place of the configuration and its groups.
     Raises:
-        UsageError: a word, key, type or configuration that does not exist.
+        UsageError: a word, key, type or configuration that does not exist; or a configuration of
+            the user's with the name of one of Kennel's, which would be taken in its place.
     """
     words = list(words)
     for word in words:
@@ -65,17 +67,21 @@ def with_settings(
             )
     if USER_CONFIGS.is_dir() and not any(w.startswith(("--config-dir", "-cd")) for w in words):
         words += ["--config-dir", str(USER_CONFIGS)]
+    _refuse_hidden(words, config)
     original = sys.argv
     failed: list[BaseException] = []
 
-    def job(composed: DictConfig) -> None:
+    def quietly(work: Callable[[DictConfig], Any]) -> Callable[[DictConfig], None]:
         # Hydra prints a line of its own for a job that raises: it is told nothing, and what was
         # raised is raised below.
-        if not failed:
-            try:
-                carry_out(composed)
-            except BaseException as error:
-                failed.append(error)
+        def job(composed: DictConfig) -> None:
+            if not failed:
+                try:
+                    work(composed)
+                except BaseException as error:
+                    failed.append(error)
+
+        return job
 
     def carry_out(composed: DictConfig) -> None:
         settings = check(composed)
@@ -100,8 +106,12 @@ def with_settings(
         _argv([f"kennel {config}", *words]),
         _full_errors(),
     ):
+        main = hydra.main(config_path=place, config_name=config, version_base="1.3")
         try:
-            hydra.main(config_path=place, config_name=config, version_base="1.3")(job)()
+            main(quietly(carry_out))()
+            if _shows_own_job(words):
+                sys.argv = [sys.argv[0], *_without_showing(words)]
+                main(quietly(check))()
         except OverrideParseException as error:
             raise UsageError(
                 f"{error.override!r} cannot be read as key=value.",
@@ -123,6 +133,51 @@ def with_settings(
 def overrides_of_job() -> tuple[str, ...]:
     """The words of the job that is carried out which are settings."""
     return tuple(HydraConfig.get().overrides.task)
+
+
+def _refuse_hidden(words: Sequence[str], config: str) -> None:
+    """Hydra takes the first file of a name, and looks into the package first: a user's file of the
+    same name would not be read, and nobody told.
+    """
+    for folder in _values_of(words, "--config-dir", "-cd"):
+        for own in sorted(Path(folder).glob("**/*.yaml")):
+            name = own.relative_to(folder)
+            if (CONFIGS / name).is_file():
+                raise UsageError(
+                    f"{own} has the name of a configuration of Kennel's, which would be taken.",
+                    fix=f"mv {own} {own.with_stem(f'my_{own.stem}')}, then kennel {config} with "
+                    f"that name; the file may begin with 'defaults: [{own.stem}]'",
+                )
+
+
+def _values_of(words: Sequence[str], *options: str) -> list[str]:
+    """What is given to an option, as `--option value` or `--option=value`."""
+    return [
+        word.partition("=")[2] or following
+        for word, following in zip(words, [*words[1:], ""], strict=True)
+        if word.partition("=")[0] in options
+    ]
+
+
+def _shows_own_job(words: Sequence[str]) -> bool:
+    """Kennel's own configurations need no check, and so no torch."""
+    return (
+        bool(_values_of(words, "--config-dir", "-cd"))
+        and _values_of(words, "--cfg", "-c") == ["job"]
+        and not {"-m", "--multirun"} & {*words}
+    )
+
+
+def _without_showing(words: Sequence[str]) -> list[str]:
+    """The same words, but for those that say what to show of the settings."""
+    kept: list[str] = []
+    skip = False
+    for word in words:
+        name, given, _ = word.partition("=")
+        if not skip and name not in {"--cfg", "-c", "--package", "-p", "--resolve"}:
+            kept.append(word)
+        skip = not skip and not given and name in {"--cfg", "-c", "--package", "-p"}
+    return kept
 
 
 def _refuse_groups(words: Sequence[str], config: str) -> None:

@@ -22,6 +22,7 @@ from kennel.errors import BundleError
 from kennel.images import fit, full_size, normalise, open_photo, working_short_side
 from kennel.impression import answered, look
 from kennel.infer import Answer, OnnxClassifier
+from kennel.named import bundle_named
 from kennel.outputs import Outputs
 from kennel.serve.sniff import check
 from kennel.sketch import read_reference
@@ -48,7 +49,7 @@ class Loaded:
     """A bundle ready to answer.
 
     Args:
-        path: of the bundle.
+        path: of the bundle, or of a folder of bundles: the last one in it.
         threads: for one photo.
         public_key: of who must have signed it; None asks for no signature.
     Raises:
@@ -56,6 +57,7 @@ class Loaded:
     """
 
     def __init__(self, path: Path, *, threads: int, public_key: Path | None = None) -> None:
+        path = bundle_named(path)
         if public_key is None:
             self.bundle = read_bundle(path)
         else:

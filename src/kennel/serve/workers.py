@@ -42,7 +42,7 @@ def serve(
     """Serves a bundle until SIGTERM, when all that was begun is finished.
 
     Args:
-        path: of the bundle; read again at each reload.
+        path: of the bundle, or of a folder of bundles; read again at each reload.
         announce: called once all workers are ready.
         public_key: of who must have signed the bundle.
     Returns: 0.
