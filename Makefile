@@ -9,12 +9,11 @@ KENNEL := $(BIN)/kennel
 TORCH ?= $(if $(or $(wildcard /proc/driver/nvidia/version),$(shell command -v nvidia-smi)),cuda,cpu)
 TORCH_LOCK := locks/torch$(if $(filter cpu,$(TORCH)),-cpu).lock
 export CPU_WHEELS ?= https://download.pytorch.org/whl/cpu/torch/
-export UV_FIND_LINKS ?= $(or $(PIP_FIND_LINKS),$(if $(filter cpu-Linux,$(TORCH)-$(shell uname)),$(CPU_WHEELS)))
+export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
+CPU_TORCH = $(if $(filter cpu-Linux,$(TORCH)-$(shell uname)),$(if $(UV_FIND_LINKS),,--find-links $(CPU_WHEELS)))
 TOOLS := $(VENV)/tools
 RENTS := $(VENV)/rents
 
-# The time that a build writes into what it makes: that of the commit.
-export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 315532800)
 # A folder of runs or of bundles means the last one in it.
 RUN ?= runs
 BUNDLE ?= bundles
@@ -51,11 +50,11 @@ $(VENV)/ready: pyproject.toml requirements.lock $(TORCH_LOCK) locks/build.lock
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || uv venv --seed $(VENV)
 	@command -v uv >/dev/null || $(BIN)/python -m pip install -q --require-hashes -r locks/build.lock
 # <kennel>
-	$(UV) pip install -q --python $(BIN)/python --require-hashes --build-constraint locks/build.lock \
+	$(UV) pip install -q --python $(BIN)/python --require-hashes --build-constraint locks/build.lock $(CPU_TORCH) \
 	  -r locks/build.lock -r requirements.lock -r $(TORCH_LOCK)
 # </kennel>
 # <project>
-#| 	$(UV) pip install -q --python $(BIN)/python --require-hashes --build-constraint locks/build.lock \
+#| 	$(UV) pip install -q --python $(BIN)/python --require-hashes --build-constraint locks/build.lock $(CPU_TORCH) \
 #| 	  -r locks/build.lock $(WITH:%=-r locks/%.lock) -r $(TORCH_LOCK)
 # </project>
 # <kennel>
@@ -146,6 +145,8 @@ dist: setup ## wheel and sdist in dist/, of the version that TAG names where it 
 dist-check: setup ## the wheel of dist/ in a bare environment: what pip install brings works, and without torch
 	PATH="$$PWD/$(BIN):$$PATH" sh tools/dist-check
 
+# The time that is written into them is the commit's.
+sbom: export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 315532800)
 sbom: setup $(TOOLS)/ready ## what is in the wheel, and in images, as CycloneDX in sbom/: make sbom IMAGES="kennel-serve kennel-train"
 	@ls dist/*.whl >/dev/null 2>&1 || $(MAKE) dist
 	$(TOOLS)/bin/python tools/sbom.py --environment $(VENV) --wheel dist/*.whl --to sbom

@@ -22,6 +22,7 @@ from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+OTHERS = {".venv", "node_modules", "dist"}  # where files of other people lie
 OSV = "https://api.osv.dev/v1/query"  # knows holes, and releases that are malware
 
 
@@ -94,7 +95,7 @@ def main(words: list[str]) -> int:
 
 
 def tracked(root: Path) -> list[Path]:
-    """Files that git has or would take, relative to root; every file where there is no git."""
+    """Files that git has or would take, relative to root; without git all that are one's own."""
     done = subprocess.run(
         ["git", "-C", str(root), "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         capture_output=True,
@@ -103,7 +104,8 @@ def tracked(root: Path) -> list[Path]:
     if done.returncode == 0 and (root / ".git").exists():
         names = sorted({Path(name.decode()) for name in done.stdout.split(b"\0") if name})
         return [name for name in names if (root / name).is_file()]
-    return sorted(path.relative_to(root) for path in root.rglob("*") if path.is_file())
+    found = [path.relative_to(root) for path in root.rglob("*") if path.is_file()]
+    return sorted(path for path in found if not OTHERS & set(path.parts))
 
 
 def is_shell(path: Path) -> bool:

@@ -142,6 +142,13 @@ def test_what_git_ignores_is_not_looked_at(tmp_path: Path) -> None:
     assert lint(tmp_path, "shellcheck").returncode == 1
 
 
+def test_an_environment_beside_the_source_is_not_looked_at_without_git(tmp_path: Path) -> None:
+    plant(tmp_path, ".venv/bin/script", PLANTED["shellcheck"][1])
+    plant(tmp_path, "tools/script", PLANTED["shellcheck"][2])
+    done = lint(tmp_path, "shellcheck")
+    assert done.stdout.split() == ["shellcheck", "good", "tools/script"]
+
+
 def test_nothing_to_look_at_is_said(tmp_path: Path) -> None:
     done = lint(tmp_path)
     assert done.returncode == 0
