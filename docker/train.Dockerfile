@@ -33,7 +33,8 @@ RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf --mount=type=secret,id=
 # <kennel>
 COPY pyproject.toml README.md LICENSE ./
 COPY src src
-RUN /opt/build/bin/python -m hatchling build -t wheel -d /wheel \
+# Without the files that kennel init makes projects of: those are for who installs Kennel.
+RUN HATCH_BUILD_NO_HOOKS=true /opt/build/bin/python -m hatchling build -t wheel -d /wheel \
  && python -m pip --python /opt/kennel/bin/python install --no-deps --no-index /wheel/*.whl
 # </kennel>
 # <project>

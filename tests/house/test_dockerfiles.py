@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import subprocess
+import sys
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -281,3 +284,26 @@ def test_builds_see_what_they_copy() -> None:
                     assert (ROOT / source).exists(), source
                     inner = [source] if (ROOT / source).is_file() else [f"{source}/x.py"]
                     assert not any(map(ignored, inner)), source
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_the_wheel_is_built_of_nothing_but_what_the_image_copies(name: str, tmp_path: Path) -> None:
+    pytest.importorskip("hatchling")
+    [build] = [stage for stage in stages_of(dockerfile(name)) if stage.name == "build"]
+    for copy in build.all("COPY"):
+        *sources, to = copy.rest.split()
+        for source in sources:
+            if (ROOT / source).is_dir():
+                shutil.copytree(ROOT / source, tmp_path / to)
+            else:
+                (tmp_path / to).mkdir(exist_ok=True)
+                shutil.copy(ROOT / source, tmp_path / to)
+    [line] = [run.rest for run in build.all("RUN") if "hatchling build" in run.rest]
+    line = line.partition("&&")[0].replace("/opt/build/bin/python", sys.executable)
+    line = line.replace("-d /wheel", f"-d {tmp_path / 'wheel'}")
+    done = subprocess.run(
+        line, shell=True, cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(list((tmp_path / "wheel").glob("kennel_ml-*.whl"))) == 1

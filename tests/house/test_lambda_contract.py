@@ -56,9 +56,9 @@ def function(service: lambda_service.Service, tmp_path: Path) -> Iterator[lambda
 
 
 def lambda_port() -> int:
-    import serving
+    import answering
 
-    return serving.free_port()
+    return answering.free_port()
 
 
 def test_a_photo_sent_to_the_function_s_url_is_answered(

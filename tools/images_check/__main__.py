@@ -20,7 +20,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-import serving
+import answering
 import workshop
 from building import ROOT, Base, Builder, RefusedError, bases_of, pip_settings
 
@@ -103,7 +103,7 @@ def check(args: argparse.Namespace, scratch: Path) -> None:
                     workshop.check(image, scratch=scratch, say=say)
                 else:
                     expected = predicted(bundle, photo)
-                    tried = serving.check_serve if name == "serve" else serving.check_ui
+                    tried = answering.check_serve if name == "serve" else answering.check_ui
                     tried(
                         image,
                         bundle=bundle,
