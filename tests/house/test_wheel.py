@@ -183,7 +183,9 @@ def test_make_builds_with_what_is_locked_and_the_time_of_the_commit() -> None:
     text = (ROOT / "Makefile").read_text(encoding="utf-8")
     assert re.search(r"^export SOURCE_DATE_EPOCH \?= .*git log -1 --format=%ct", text, re.MULTILINE)
     recipe = re.findall(r"^dist:.*\n((?:\t.*\n)+)", text, re.MULTILINE)[0]
-    assert "--require-hashes --build-constraint locks/build.lock" in recipe
+    assert "sh tools/dist" in recipe
+    script = (ROOT / "tools" / "dist").read_text(encoding="utf-8")
+    assert "--require-hashes --build-constraint locks/build.lock" in script
 
 
 def test_it_works_from_another_folder_without_the_source(site: Path, tmp_path: Path) -> None:
