@@ -303,3 +303,13 @@ def test_what_somebody_types_as_photos_is_one_path_and_nothing_else(
     told = (tmp_path / "said").read_text(encoding="utf-8").splitlines()
     assert told == ["predict", "--to", "answers", "bundles/champion", "--", words]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["kennel", "said"]
+
+
+def test_no_job_uploads_an_artifact_twice() -> None:
+    for name, job, told in jobs():
+        uploads = [
+            step["with"]["name"]
+            for step in told.get("steps", ())
+            if step.get("uses", "").startswith("actions/upload-artifact@")
+        ]
+        assert len(uploads) == len(set(uploads)), f"{name}: {job}"
