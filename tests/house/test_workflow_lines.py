@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from workflow_place import copy_files
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
@@ -49,17 +50,7 @@ def test_a_line_that_fails_is_told_apart(tmp_path: Path) -> None:
     workflow = ROOT / ".github" / "workflows" / "sweep.yml"
     assert "configure-aws-credentials" in workflow.read_text(encoding="utf-8")
     copy = tmp_path / "repository"
-    names = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout.split("\0")
-    for name in filter(None, names):
-        if (ROOT / name).is_file() and not (ROOT / name).is_symlink():
-            (copy / name).parent.mkdir(parents=True, exist_ok=True)
-            (copy / name).write_bytes((ROOT / name).read_bytes())
+    copy_files(copy)
     subprocess.run(["git", "init", "-q"], cwd=copy, check=True)
     told = (copy / ".github" / "workflows" / "sweep.yml").read_text(encoding="utf-8")
     cut = re.sub(r"      - uses: aws-actions.*?(?=      - run:)", "", told, flags=re.DOTALL)
