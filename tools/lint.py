@@ -128,6 +128,13 @@ def simply(*words: str) -> Linter:
     return lambda place, files: plain(*words, place=place, files=files)
 
 
+def actionlint(place: Place, files: list[Path]) -> Finding:
+    """It looks for its settings at the root of a git repository, which a project may not be."""
+    settings = Path(".github") / "actionlint.yaml"
+    named = ("-config-file", str(settings)) if (place.root / settings).exists() else ()
+    return plain("actionlint", "-no-color", *named, place=place, files=files)
+
+
 def compose(place: Place, files: list[Path]) -> Finding:
     """Whether each file is one that Compose takes, with no profile, with each, and with all."""
     program = compose_program(place)
@@ -210,7 +217,7 @@ LINTERS: dict[str, tuple[tuple[str, ...], Linter]] = {
         ),
         simply("zizmor", "--offline", "--no-progress", "--quiet", "--collect=all"),
     ),
-    "actionlint": ((".github/workflows/*.y*ml",), simply("actionlint", "-no-color")),
+    "actionlint": ((".github/workflows/*.y*ml",), actionlint),
     "hadolint": (("*Dockerfile",), simply("hadolint", "--no-color")),
     "compose": (("compose*.y*ml", "docker-compose*.y*ml"), compose),
     "shellcheck": (("*",), simply("shellcheck", "--color=never")),

@@ -137,6 +137,14 @@ def test_a_linter_that_does_not_start_is_named_with_the_mend(
     ]
 
 
+def test_settings_of_actionlint_are_found_where_there_is_no_git(tmp_path: Path) -> None:
+    name, _, good, _ = PLANTED["actionlint"]
+    plant(tmp_path, name, re.sub(r"runs-on: [\w.-]+", "runs-on: [self-hosted, gpu]", good))
+    assert 'label "gpu" is unknown' in lint(tmp_path, "actionlint").stderr
+    plant(tmp_path, ".github/actionlint.yaml", "self-hosted-runner: {labels: [gpu]}\n")
+    assert lint(tmp_path, "actionlint").returncode == 0
+
+
 def test_each_profile_of_compose_is_looked_at(tmp_path: Path) -> None:
     """Only a service of a profile needs what is not there."""
     text = (
