@@ -116,8 +116,10 @@ champion: setup ## the champion of KENNEL_REGISTRY, in bundles/champion
 	$(KENNEL) promote --champion --to bundles/champion
 
 pull: setup ## photos and bundles that .dvc files name, from DVC's remote
-	@files="$$(git ls-files '*.dvc')"; if [ -n "$$files" ]; then PATH="$$PWD/$(BIN):$$PATH" dvc pull $(ARGS) $$files; \
-	  else echo "no .dvc file names anything; there is nothing to bring"; fi
+	@PATH="$$PWD/$(BIN):$$PATH"; files="$$(git ls-files '*.dvc')"; \
+	  if [ -z "$$files" ]; then echo "no .dvc file names anything; there is nothing to bring"; \
+	  elif ! dvc pull $(ARGS) $$files; then [ -n "$$(dvc remote list)" ] || printf '%s\n' "error: DVC has no remote to bring it from." \
+	    "fix: dvc remote add --default store s3://BUCKET/PREFIX, or a folder on another disk" >&2; exit 1; fi
 
 # <kennel>
 test: setup $(TOOLS)/ready ## all tests, with coverage
