@@ -25,14 +25,14 @@ ROOT_BY ?= $(if $(filter 0,$(shell id -u)),,$(shell command -v sudo) $(if $(shel
 
 .DEFAULT_GOAL := help
 # <kennel>
-.PHONY: help setup demo repro train eval report inference serve ui test test-fast check tune evaluate promote champion pull figures dist dist-check sbom pack runner-start runner-stop runner-sweep comment badge release workflows-check hparams tensorboard mlflow compose images images-check lock clean
+.PHONY: help setup demo repro train eval report inference serve ui tune evaluate promote champion pull test test-fast check figures dist dist-check sbom pack runner-start runner-stop runner-sweep comment badge release workflows-check hparams tensorboard mlflow compose images images-check lock clean
 # </kennel>
 # <project>
 #| .PHONY: help setup repro eval report inference serve ui tune evaluate promote champion pull pack runner-start runner-stop runner-sweep hparams tensorboard mlflow compose images pin index demo train check test clean
 # </project>
 
 help: ## what there is
-	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 22
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 24
 
 # <kennel>
 setup: $(VENV)/ready ## the environment in .venv, from requirements.lock: every file by its hash
@@ -103,6 +103,24 @@ serve: setup ## the newest bundle over HTTP, with its page: make serve ARGS="--p
 ui: setup ## the newest bundle in the browser, with Gradio: make ui ARGS="--examples photos"
 	$(KENNEL) ui $(BUNDLE) $(ARGS)
 
+tune: setup ## a study: make tune ARGS="space=head data.csv=data/dataset.csv"
+	$(KENNEL) tune $(ARGS)
+
+evaluate: setup ## a bundle measured again: make evaluate BUNDLE=bundles/first ARGS="--data data/dataset.csv"
+	$(KENNEL) evaluate $(BUNDLE) $(ARGS)
+
+promote: setup ## the newest bundle becomes champion of KENNEL_REGISTRY, when it is not worse
+	$(KENNEL) promote $(BUNDLE) $(ARGS)
+
+champion: setup ## the champion of KENNEL_REGISTRY, in bundles/champion
+	$(KENNEL) promote --champion --to bundles/champion
+
+pull: setup ## photos and bundles that .dvc files name, from DVC's remote
+	@PATH="$$PWD/$(BIN):$$PATH"; files="$$(git ls-files '*.dvc')"; \
+	  if [ -z "$$files" ]; then echo "no .dvc file names anything; there is nothing to bring"; \
+	  elif ! dvc pull $(ARGS) $$files; then [ -n "$$(dvc remote list)" ] || printf '%s\n' "error: DVC has no remote to bring it from." \
+	    "fix: dvc remote add --default store s3://BUCKET/PREFIX, or a folder on another disk" >&2; exit 1; fi
+
 # <kennel>
 test: setup $(TOOLS)/ready ## all tests, with coverage
 	$(BIN)/python -m coverage erase
@@ -118,24 +136,6 @@ check: setup $(TOOLS)/ready ## style, types, import contracts; workflows, images
 	$(BIN)/lint-imports
 	$(BIN)/python tools/lint.py --tools $(TOOLS)/bin
 
-# </kennel>
-tune: setup ## a study: make tune ARGS="space=head data.csv=data/dataset.csv"
-	$(KENNEL) tune $(ARGS)
-
-evaluate: setup ## a bundle measured again: make evaluate BUNDLE=bundles/first ARGS="--data data/dataset.csv"
-	$(KENNEL) evaluate $(BUNDLE) $(ARGS)
-
-promote: setup ## the newest bundle becomes champion of KENNEL_REGISTRY, when it is not worse
-	$(KENNEL) promote $(BUNDLE) $(ARGS)
-
-champion: setup ## the champion of KENNEL_REGISTRY, in bundles/champion
-	$(KENNEL) promote --champion --to bundles/champion
-
-pull: setup ## photos and bundles that .dvc files name, from DVC's remote
-	@files="$$(git ls-files '*.dvc')"; if [ -n "$$files" ]; then PATH="$$PWD/$(BIN):$$PATH" dvc pull $(ARGS) $$files; \
-	  else echo "no .dvc file names anything; there is nothing to bring"; fi
-
-# <kennel>
 figures: setup ## this tree's figures beside another commit's, for a pull request: make figures BASE=origin/main
 	PATH="$$PWD/$(BIN):$$PATH" BASE="$(BASE)" sh tools/figures
 

@@ -20,7 +20,7 @@ COPY locks locks
 RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf --mount=type=secret,id=ca.pem,target=/etc/ca.pem \
     case "$TORCH" in \
       cpu) set -- --find-links "$TORCH_WHEELS" -r locks/torch-cpu.lock ;; \
-      cuda | cu130) set -- -r locks/torch.lock ;; \
+      cuda) set -- -r locks/torch.lock ;; \
       *) echo "error: TORCH is '$TORCH'; it must be cpu or cuda." >&2; exit 1 ;; \
     esac \
  && IFS=, && for extra in $EXTRAS; do set -- "$@" -r "locks/$extra.lock"; done && unset IFS \

@@ -135,9 +135,8 @@ def keep_remotely(cloud: Cloud) -> None:
     cloud.client("s3").put_object(Bucket="my-photos", Key=key, Body=CONTENT)
 
 
-def copy_tree(to: Path, *, release: bool) -> None:
-    """This tree, committed, with a commit before it to compare with."""
-    shutil.rmtree(to, ignore_errors=True)
+def copy_files(to: Path) -> None:
+    """Every file that git has or would take, copied as it is here."""
     names = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,
@@ -150,6 +149,11 @@ def copy_tree(to: Path, *, release: bool) -> None:
             (to / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, to / name)
 
+
+def copy_tree(to: Path, *, release: bool) -> None:
+    """This tree, committed, with a commit before it to compare with."""
+    shutil.rmtree(to, ignore_errors=True)
+    copy_files(to)
     md5 = hashlib.md5(CONTENT).hexdigest()
     extra = EXTRA.format(md5=md5, size=len(CONTENT))
     (to / "photos.txt.dvc").write_text(extra, encoding="utf-8")

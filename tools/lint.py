@@ -83,7 +83,11 @@ def main(words: list[str]) -> int:
             continue
         files = [path for path in kept if any(map(path.match, patterns))]
         files = [path for path in files if name != "shellcheck" or is_shell(place.root / path)]
-        found = linter(place, files) if files else Finding(None, "nothing here to look at")
+        try:
+            found = linter(place, files) if files else Finding(None, "nothing here to look at")
+        except FileNotFoundError as error:  # or what starts it is gone, which its first line names
+            said = f"error: {error.filename} does not start.\nfix: rm -rf .venv/tools && make check"
+            found = Finding(True, said)
         mark = {True: "failed", False: "good", None: "skipped"}[found.failed]
         note = found.said if found.failed is None else ", ".join(map(str, files[:3]))
         note += f" and {len(files) - 3} more" if found.failed is not None and len(files) > 3 else ""
@@ -96,14 +100,15 @@ def main(words: list[str]) -> int:
 
 def tracked(root: Path) -> list[Path]:
     """Files that git has or would take, relative to root; without git all that are one's own."""
-    done = subprocess.run(
-        ["git", "-C", str(root), "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        capture_output=True,
-        check=False,
-    )
-    if done.returncode == 0 and (root / ".git").exists():
-        names = sorted({Path(name.decode()) for name in done.stdout.split(b"\0") if name})
-        return [name for name in names if (root / name).is_file()]
+    if shutil.which("git") and (root / ".git").exists():
+        done = subprocess.run(
+            ["git", "-C", root, "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+            capture_output=True,
+            check=False,
+        )
+        if done.returncode == 0:
+            names = sorted({Path(name.decode()) for name in done.stdout.split(b"\0") if name})
+            return [name for name in names if (root / name).is_file()]
     found = [path.relative_to(root) for path in root.rglob("*") if path.is_file()]
     return sorted(path for path in found if not OTHERS & set(path.parts))
 
@@ -121,6 +126,13 @@ def plain(*words: str, place: Place, files: list[Path]) -> Finding:
 
 def simply(*words: str) -> Linter:
     return lambda place, files: plain(*words, place=place, files=files)
+
+
+def actionlint(place: Place, files: list[Path]) -> Finding:
+    """It looks for its settings at the root of a git repository, which a project may not be."""
+    settings = Path(".github") / "actionlint.yaml"
+    named = ("-config-file", str(settings)) if (place.root / settings).exists() else ()
+    return plain("actionlint", "-no-color", *named, place=place, files=files)
 
 
 def compose(place: Place, files: list[Path]) -> Finding:
@@ -205,7 +217,7 @@ LINTERS: dict[str, tuple[tuple[str, ...], Linter]] = {
         ),
         simply("zizmor", "--offline", "--no-progress", "--quiet", "--collect=all"),
     ),
-    "actionlint": ((".github/workflows/*.y*ml",), simply("actionlint", "-no-color")),
+    "actionlint": ((".github/workflows/*.y*ml",), actionlint),
     "hadolint": (("*Dockerfile",), simply("hadolint", "--no-color")),
     "compose": (("compose*.y*ml", "docker-compose*.y*ml"), compose),
     "shellcheck": (("*",), simply("shellcheck", "--color=never")),

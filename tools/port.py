@@ -7,6 +7,8 @@ tools/port.py VERB DEFAULT [WORD ...]: the port is what the words name by --port
 import socket
 import sys
 
+LAST = 65_535
+
 
 def port_of(words: list[str], default: int) -> int:
     for word, following in zip(words, [*words[1:], ""], strict=False):
@@ -27,6 +29,8 @@ def taken(port: int) -> bool:
 
 
 verb, port = sys.argv[1], port_of(sys.argv[3:], int(sys.argv[2]))
+if port > LAST:
+    sys.exit(f"error: {port} is no port.\nfix: name one up to {LAST}: make {verb} ARGS=--port=6016")
 if taken(port):
     sys.stderr.write(
         f"error: port {port} is taken: something listens there already.\n"

@@ -1,8 +1,8 @@
 """Bills of materials, CycloneDX 1.6: what the wheel needs with each extra, what an image holds.
 
-    sbom.py --to dist/sbom                          from the locks: a file an extra
-    sbom.py --to dist/sbom --image kennel-serve     from an image of docker, podman or buildah
-    sbom.py --to dist/sbom --filesystem NAME=PATH   from a folder or tar of an image's files
+    sbom.py --to sbom                          from the locks: a file an extra
+    sbom.py --to sbom --image kennel-serve     from an image of docker, podman or buildah
+    sbom.py --to sbom --filesystem NAME=PATH   from a folder or tar of an image's files
 
 Libraries come with purl, licence, the hashes of the locks, and what they need; the same input gives
 the same bytes. Runs in the environment of locks/tools.lock, and writes nothing that the schema

@@ -179,3 +179,14 @@ def test_every_board_of_make_looks_at_its_port_first() -> None:
     for verb in ("hparams", "tensorboard", "mlflow"):
         first = text.partition(f"\n{verb}: setup")[2].splitlines()[1]
         assert f"tools/port.py {verb} " in first
+
+
+def test_a_number_that_is_no_port_is_said() -> None:
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "tools/port.py"), "tensorboard", "6006", "--port", "70000"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: 70000 is no port.\nfix: name one up to 65535:")

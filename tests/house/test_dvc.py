@@ -104,6 +104,29 @@ def test_the_shared_settings_of_dvc_name_no_secret_and_tell_nobody() -> None:
     assert dict(config["plots"]) == {"html_template": "plots/page.html"}
 
 
+def test_make_pull_says_when_there_is_no_remote(tmp_path: Path) -> None:
+    (tmp_path / "home").mkdir()
+    project = tmp_path / "project"
+    (project / ".dvc").mkdir(parents=True)
+    (project / ".dvc" / "config").touch()
+    pointer = f"outs:\n- md5: {'ab' * 16}\n  size: 2\n  hash: md5\n  path: photo.jpg\n"
+    (project / "photo.jpg.dvc").write_text(pointer, encoding="utf-8")
+    env = environment(tmp_path / "home")
+
+    def pulled() -> subprocess.CompletedProcess[str]:
+        words = ["make", "-s", "-f", str(ROOT / "Makefile"), "-o", "setup", "pull"]
+        return subprocess.run(
+            words, cwd=project, env=env, check=False, capture_output=True, text=True
+        )
+
+    subprocess.run(["git", "init", "-q"], cwd=project, env=env, check=True)
+    assert "nothing to bring" in pulled().stdout
+    subprocess.run(["git", "add", "."], cwd=project, env=env, check=True)
+    done = pulled()
+    assert done.returncode == 2
+    assert "error: DVC has no remote to bring it from.\nfix: dvc remote add" in done.stderr
+
+
 def test_the_parameters_of_the_pipeline_are_those_that_the_tests_and_the_guide_know(
     pipeline: dict[str, Any],
 ) -> None:

@@ -120,6 +120,31 @@ def test_the_same_without_the_violation_is_good(linter: str, tmp_path: Path) -> 
     assert done.stdout.split() == [linter, "good", name]
 
 
+def test_a_linter_that_does_not_start_is_named_with_the_mend(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And without git on the path, as a project may be begun."""
+    monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
+    monkeypatch.setattr(sys.modules[__name__], "TOOLS", tmp_path / "nothing")
+    name, _, good, _ = PLANTED["hadolint"]
+    plant(tmp_path, name, good)
+    done = lint(tmp_path, "hadolint")
+    assert done.returncode == 1
+    assert done.stdout.split()[:3] == ["hadolint", "failed", name]
+    assert done.stderr.splitlines() == [
+        "error: hadolint does not start.",
+        "fix: rm -rf .venv/tools && make check",
+    ]
+
+
+def test_settings_of_actionlint_are_found_where_there_is_no_git(tmp_path: Path) -> None:
+    name, _, good, _ = PLANTED["actionlint"]
+    plant(tmp_path, name, re.sub(r"runs-on: [\w.-]+", "runs-on: [self-hosted, gpu]", good))
+    assert 'label "gpu" is unknown' in lint(tmp_path, "actionlint").stderr
+    plant(tmp_path, ".github/actionlint.yaml", "self-hosted-runner: {labels: [gpu]}\n")
+    assert lint(tmp_path, "actionlint").returncode == 0
+
+
 def test_each_profile_of_compose_is_looked_at(tmp_path: Path) -> None:
     """Only a service of a profile needs what is not there."""
     text = (

@@ -39,7 +39,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     from kennel.cli.compare import add_photos, share
     from kennel.registry.entry import MARGIN
 
-    parser.add_argument("bundle", metavar="BUNDLE", type=Path, nargs="?", help="the candidate")
+    parser.add_argument(
+        "bundle",
+        metavar="BUNDLE",
+        type=Path,
+        nargs="?",
+        help="the candidate, or a folder of bundles: the last one in it",
+    )
     parser.add_argument(
         "--registry",
         metavar="DIR|S3",
@@ -260,7 +266,7 @@ def _say_entry(registry: Registry, entry: Entry, digest: str, args: argparse.Nam
 
 def _rollback(registry: Registry, args: argparse.Namespace) -> int:
     from kennel.registry import RegistryError
-    from kennel.registry.history import champions
+    from kennel.registry.history import champions, named_entry
 
     entries = registry.entries()
     if not entries:
@@ -274,7 +280,7 @@ def _rollback(registry: Registry, args: argparse.Namespace) -> int:
             )
         target = line[-2]
     else:
-        target = _named(entries, args.rollback)
+        target = named_entry(entries, args.rollback)
         if target.number == line[-1].number:
             raise RegistryError(
                 f"{newest.bundle_id} is the champion already.",
@@ -291,18 +297,6 @@ def _rollback(registry: Registry, args: argparse.Namespace) -> int:
         )
     _say_entry(registry, entry, registry.append(entry), args)
     return 0
-
-
-def _named(entries: tuple[Entry, ...], word: str) -> Entry:
-    """The promotion that a number or a bundle_id names; of several the newest."""
-    found = [each for each in entries if word in (str(each.number), each.bundle_id)]
-    if not found:
-        raise UsageError(
-            f"the history has no entry {word} and no bundle of that name.",
-            fix="kennel promote --history lists them",
-        )
-    named = found[-1]
-    return named if named.returns_to is None else entries[named.returns_to - 1]
 
 
 # ---- kennel promote --history | --champion | --verify

@@ -19,7 +19,7 @@ from kennel.bundle import (
     read_bundle,
     read_document,
 )
-from kennel.errors import BundleError
+from kennel.errors import BundleError, UsageError
 from kennel.registry import RegistryError
 from kennel.registry.entry import NAME, SCHEMA_VERSION, Entry, decode, encode, name_of, sha256
 from kennel.registry.store import Store
@@ -324,3 +324,19 @@ def champions(entries: Sequence[Entry]) -> list[Entry]:
         kept = [at for at, each in enumerate(line) if each.number == entry.returns_to]
         line = line[: kept[0] + 1] if kept else [*line, entries[entry.returns_to - 1]]
     return line
+
+
+def named_entry(entries: Sequence[Entry], word: str) -> Entry:
+    """The promotion that a number or a bundle_id names; of several the newest.
+
+    Raises:
+        UsageError: there is none.
+    """
+    found = [each for each in entries if word in (str(each.number), each.bundle_id)]
+    if not found:
+        raise UsageError(
+            f"the history has no entry {word} and no bundle of that name.",
+            fix="kennel promote --history lists them",
+        )
+    named = found[-1]
+    return named if named.returns_to is None else entries[named.returns_to - 1]
