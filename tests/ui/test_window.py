@@ -229,7 +229,8 @@ def test_a_bad_bundle_does_not_start_and_says_why(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bundle = tiny_bundle(tmp_path / "tiny")
-    assert "is not a bundle" in outcome(["ui", str(tmp_path)], capsys)[1]
+    (tmp_path / "empty").mkdir()
+    assert "is not a bundle" in outcome(["ui", str(tmp_path / "empty")], capsys)[1]
     model = bundle.path / "model.onnx"
     model.write_bytes(model.read_bytes()[:-1] + b"x")
     code, err = outcome(["ui", str(bundle.path), "--port", "0"], capsys)
