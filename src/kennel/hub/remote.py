@@ -61,7 +61,7 @@ def push(
     """Makes the Space what `found` is: made where there is none, else changed, in one commit.
 
     Args:
-        private: for its owner alone; None leaves one that is there as it is, and makes a new one so.
+        private: for its owner alone; None leaves one that is there as it is; a new one is.
         replace: also where it holds what Kennel did not write, which then goes.
         say: is told of each step.
     Raises:
@@ -71,7 +71,7 @@ def push(
     # The protocol of large files that is tried in the tests; HF_HUB_DISABLE_XET=0 takes the other.
     os.environ.setdefault("HF_HUB_DISABLE_XET", "1")
     hub = need("huggingface_hub", extra="ui")
-    hub.utils.disable_progress_bars()
+    need("huggingface_hub.utils", extra="ui").disable_progress_bars()
     with in_words(to):
         api = hub.HfApi(token=_token(hub, to), library_name="kennel")
         there = _look(api, to)
@@ -182,14 +182,11 @@ def _manifest(api: Any, to: Address, there: There) -> dict[str, Known]:
 def _read(api: Any, to: Address, there: There, path: str) -> bytes:
     """A small file of the Space, of the commit that was looked at."""
     from huggingface_hub import get_session, hf_hub_url
-    from huggingface_hub.utils import (
-        hf_raise_for_status,  # type: ignore[attr-defined]
-    )
 
     url = hf_hub_url(str(to), path, repo_type=KIND, revision=there.commit, endpoint=api.endpoint)
     headers = {"authorization": f"Bearer {api.token}"}
     answer = get_session().get(url, headers=headers, follow_redirects=False)
-    hf_raise_for_status(answer)
+    need("huggingface_hub.utils", extra="ui").hf_raise_for_status(answer)
     content: bytes = answer.content
     return content[:MOST_MANIFEST_BYTES]
 

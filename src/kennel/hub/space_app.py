@@ -27,7 +27,7 @@ def main() -> int:
         words += ["--host", "0.0.0.0" if inside else "127.0.0.1"]  # noqa: S104
         if (HERE / "examples").is_dir():
             words += ["--examples", str(HERE / "examples")]
-        return kennel.main([*words, *sys.argv[1:]])
+        return int(kennel.main([*words, *sys.argv[1:]]))
 
 
 def unpack(wheel: Path, sha256: str, folder: Path) -> None:
