@@ -20,12 +20,13 @@ BUNDLE ?= bundles
 ARGS ?=
 # A workflow's input reaches the shell as one word, whatever is in it: $(PHOTOS) would run what $(shell ...) in it says.
 export PHOTOS ?=
+export SPACE ?=
 # Who is not root already mounts images with sudo.
 ROOT_BY ?= $(if $(filter 0,$(shell id -u)),,$(shell command -v sudo) $(if $(shell command -v sudo),--preserve-env))
 
 .DEFAULT_GOAL := help
 # <kennel>
-.PHONY: help setup demo repro train eval report inference serve ui test test-fast check tune evaluate promote champion pull figures dist dist-check sbom pack runner-start runner-stop runner-sweep comment badge release workflows-check hparams tensorboard mlflow compose images images-check lock clean
+.PHONY: help setup demo repro train eval report inference serve ui space test test-fast check tune evaluate promote champion pull figures dist dist-check sbom pack runner-start runner-stop runner-sweep comment badge release workflows-check hparams tensorboard mlflow compose images images-check lock clean
 # </kennel>
 # <project>
 #| .PHONY: help setup repro eval report inference serve ui tune evaluate promote champion pull pack runner-start runner-stop runner-sweep hparams tensorboard mlflow compose images pin index demo train check test clean
@@ -104,6 +105,9 @@ ui: setup ## the newest bundle in the browser, with Gradio: make ui ARGS="--exam
 	$(KENNEL) ui $(BUNDLE) $(ARGS)
 
 # <kennel>
+space: setup ## the newest bundle as a Space of the Hub: make space SPACE=anna/dogs ARGS="--examples photos"
+	$(KENNEL) space $(ARGS) $(BUNDLE) -- "$$SPACE"
+
 test: setup $(TOOLS)/ready ## all tests, with coverage
 	$(BIN)/python -m coverage erase
 	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term --cov-report=xml $(ARGS)

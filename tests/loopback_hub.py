@@ -274,7 +274,8 @@ class Handler(BaseHTTPRequestHandler):
         if below == "/commit/main":
             rows = [json.loads(row) for row in body.splitlines()]
             oid = self.commit(repo, rows)
-            return {"commitUrl": f"{self.hub.address}/commit/{oid}", "commitOid": oid}
+            page = f"{self.hub.address}/spaces/{name}/commit/{oid}"
+            return {"commitUrl": page, "commitOid": oid}
         raise RefusalError(404, f"nothing is at {below}")
 
     def told(self, repo: Repo, path: str) -> dict[str, Any]:

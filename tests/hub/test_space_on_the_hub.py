@@ -140,6 +140,13 @@ def test_who_sees_it_changes_only_when_told(hub: Hub, space: Space) -> None:
     assert not hub.repos[NAME].private
 
 
+def test_who_may_write_but_not_show_it_is_told_so(hub: Hub, space: Space) -> None:
+    hub.space(NAME, {"README.md": b"x"})
+    hub.publishers[f"spaces/{NAME}"] = "workflow deploy-space"
+    said = space(NAME, "--replace", "--private", env=from_a_workflow(hub))
+    refused(said, hub, "may not change who sees anna/dogs", commits=1)
+
+
 def test_without_a_token_nothing_is_asked(hub: Hub, space: Space) -> None:
     said = space(NAME, env={"HF_TOKEN": None})
     refused(said, hub, "there is no token", "hf auth login")
@@ -159,7 +166,7 @@ def test_a_token_that_has_expired_or_may_not_write_is_told_apart(hub: Hub, space
     refused(space(NAME, env={"HF_TOKEN": READER}), hub, "may not write to anna/dogs")
     hub.space(NAME, {"README.md": b"---\nsdk: gradio\n---\n"})
     said = space(NAME, "--replace", env={"HF_TOKEN": READER})
-    refused(said, hub, "may not write to anna/dogs", "as it was", commits=1)
+    refused(said, hub, "may not write to anna/dogs", "whole or not", commits=1)
 
 
 def test_a_name_that_the_token_may_not_see_is_taken(hub: Hub, space: Space) -> None:

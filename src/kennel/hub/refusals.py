@@ -11,7 +11,7 @@ from kennel.errors import KennelError
 from kennel.hub.address import Address
 
 LOGIN = "log in again: hf auth login, with a token that may write; or set HF_TOKEN"
-NOTHING_CHANGED = "The Space is as it was: a commit is taken whole or not at all."
+WHOLE = "A commit is taken whole or not at all."
 HTTP = ("httpx", "httpx2", "httpcore")  # whichever the library talks by
 AGAIN = "the same command again; files that have arrived are not sent twice"
 
@@ -37,13 +37,12 @@ def in_words(to: Address) -> Iterator[None]:
                 ) from error
             if isinstance(each, OSError) or _module(each) in HTTP:
                 raise KennelError(
-                    f"the Hub does not answer: {_line(each) or type(each).__name__}. "
-                    f"{NOTHING_CHANGED}",
+                    f"the Hub does not answer: {_line(each) or type(each).__name__}. {WHOLE}",
                     fix=f"see that the network is there, then {AGAIN}",
                 ) from error
         if isinstance(error, ValueError):
             raise KennelError(
-                f"the Hub does not take this: {_line(error)}. {NOTHING_CHANGED}",
+                f"the Hub does not take this: {_line(error)}. {WHOLE}",
                 fix=f"kennel space ... {to} --dry-run shows what would be sent",
             ) from error
         raise
@@ -77,24 +76,24 @@ def _refusal(response: Any, error: Exception, to: Address) -> KennelError:
         )
     if status == 403:
         return KennelError(
-            f"this token may not write to {to} ({said}). {NOTHING_CHANGED}",
+            f"this token may not write to {to} ({said}). {WHOLE}",
             fix=f"a token with the right to write to {to.owner}'s repositories: hf auth login",
         )
     if status == 404:
         return KennelError(f"the Hub has no Space {to} that this token may see.", fix=LOGIN)
     if status in (409, 412):
         return KennelError(
-            f"{to} was changed by somebody else meanwhile ({said}). {NOTHING_CHANGED}",
+            f"{to} was changed by somebody else meanwhile ({said}). {WHOLE}",
             fix=f"look at what they did, https://huggingface.co/{to.resource}/commits/main; then "
             "the same command again",
         )
     if status == 429:
         wait = _wait_s(response.headers)
         return KennelError(
-            f"the Hub wants no more requests for now ({said}). {NOTHING_CHANGED}",
+            f"the Hub wants no more requests for now ({said}). {WHOLE}",
             fix=f"wait {wait}, then {AGAIN}",
         )
-    return KennelError(f"the Hub answers {status}: {said}. {NOTHING_CHANGED}", fix=AGAIN)
+    return KennelError(f"the Hub answers {status}: {said}. {WHOLE}", fix=AGAIN)
 
 
 def _wait_s(headers: Any) -> str:

@@ -80,13 +80,11 @@ def push(
             there = _create(api, to, private=private is not False, say=say)
         elif not replace:
             _refuse_other(api, to, there)
-        if private is True and not there.private:
-            say(f"makes {to} private")
-            api.update_repo_settings(repo_id=str(to), repo_type=KIND, private=True)
+        if private and not there.private:  # first: what is not to be seen is not shown meanwhile
+            _show(api, to, private=True, say=say)
         pushed = _commit(hub, api, found, to, there, created=created, say=say)
         if private is False and there.private:
-            say(f"makes {to} public")
-            api.update_repo_settings(repo_id=str(to), repo_type=KIND, private=False)
+            _show(api, to, private=False, say=say)
     stays = there.private if private is None or created else private
     return Pushed(f"{api.endpoint}/spaces/{to}", pushed[0], stays, created, pushed[1], pushed[2])
 
@@ -143,6 +141,23 @@ def _create(api: Any, to: Address, *, private: bool, say: Callable[[str], None])
     if there is None:
         raise KennelError(f"the Hub made {to} and does not find it.", fix="the same command again")
     return there
+
+
+def _show(api: Any, to: Address, *, private: bool, say: Callable[[str], None]) -> None:
+    """Sets who may see it."""
+    from huggingface_hub.errors import HfHubHTTPError
+
+    said = "private" if private else "public"
+    say(f"makes {to} {said}")
+    try:
+        api.update_repo_settings(repo_id=str(to), repo_type=KIND, private=private)
+    except HfHubHTTPError as error:
+        if error.response.status_code != 403:
+            raise
+        raise KennelError(
+            f"this token may not change who sees {to}; one of trusted publishing never may.",
+            fix=f"make it {said} on https://huggingface.co/{to.resource}/settings",
+        ) from error
 
 
 def _refuse_other(api: Any, to: Address, there: There) -> None:
