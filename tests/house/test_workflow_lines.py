@@ -31,7 +31,7 @@ def run(*words: str) -> tuple[int, list[tuple[str, ...]], str]:
 
 
 def test_lines_that_talk_to_github_and_aws_do_what_they_say() -> None:
-    code, rows, said = run("comment", "train", "sweep", "release")
+    code, rows, said = run("comment", "train", "sweep", "release", "space")
     assert code == 0, said
     ran = {(scenario, job, verb) for scenario, job, verb, end in rows if end == "0"}
     assert ran >= {
@@ -41,6 +41,7 @@ def test_lines_that_talk_to_github_and_aws_do_what_they_say() -> None:
         ("sweep", "sweep", "runner-sweep"),
         ("release", "dist", "dist"),
         ("release", "release", "release"),
+        ("space", "space", "space"),
     }
 
 

@@ -12,6 +12,7 @@ from space_verb import Said, Space
 
 from kennel.bundle import Bundle
 
+pytestmark = pytest.mark.slow  # each command is a process that loads the Hub's library
 NAME = "anna/dogs"
 
 
