@@ -29,7 +29,7 @@ ROOT_BY ?= $(if $(filter 0,$(shell id -u)),,$(shell command -v sudo) $(if $(shel
 .PHONY: help setup demo repro train eval report inference serve ui space test test-fast check tune evaluate promote champion pull figures dist dist-check sbom pack runner-start runner-stop runner-sweep comment badge release workflows-check hparams tensorboard mlflow compose images images-check lock clean
 # </kennel>
 # <project>
-#| .PHONY: help setup repro eval report inference serve ui tune evaluate promote champion pull pack runner-start runner-stop runner-sweep hparams tensorboard mlflow compose images pin index demo train check test clean
+#| .PHONY: help setup repro eval report inference serve ui space tune evaluate promote champion pull pack runner-start runner-stop runner-sweep hparams tensorboard mlflow compose images pin index demo train check test clean
 # </project>
 
 help: ## what there is
@@ -104,10 +104,10 @@ serve: setup ## the newest bundle over HTTP, with its page: make serve ARGS="--p
 ui: setup ## the newest bundle in the browser, with Gradio: make ui ARGS="--examples photos"
 	$(KENNEL) ui $(BUNDLE) $(ARGS)
 
-# <kennel>
 space: setup ## the newest bundle as a Space of the Hub: make space SPACE=anna/dogs ARGS="--examples photos"
 	$(KENNEL) space $(ARGS) $(BUNDLE) -- "$$SPACE"
 
+# <kennel>
 test: setup $(TOOLS)/ready ## all tests, with coverage
 	$(BIN)/python -m coverage erase
 	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term --cov-report=xml $(ARGS)
