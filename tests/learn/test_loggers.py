@@ -48,6 +48,12 @@ class Outside:
         self._thread.join()
 
 
+@pytest.fixture(autouse=True)
+def mlflow_is_told_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")  # MLflow sets it itself: set here, it is set back
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+
+
 @pytest.fixture
 def outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Outside]:
     """Nobody is known here, nothing lies in the home folder, and every way out is watched."""
@@ -55,7 +61,7 @@ def outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Outside
     home = tmp_path / "home"
     home.mkdir()
     monkeypatch.setenv("HOME", str(home))
-    for name in ("WANDB_API_KEY", "NETRC", "NO_PROXY", "no_proxy", "MLFLOW_TRACKING_URI"):
+    for name in ("WANDB_API_KEY", "NETRC", "NO_PROXY", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, world.address)

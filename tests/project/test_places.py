@@ -87,6 +87,7 @@ def test_it_may_be_where_one_stands(tmp_path: Path) -> None:
     assert "next: make setup;" in done.stdout
 
 
+@pytest.mark.usefixtures("unmeasured")
 @pytest.mark.parametrize("there", [True, False])
 def test_a_disk_that_fills_leaves_nothing(tmp_path: Path, there: bool) -> None:
     if there:
@@ -95,7 +96,12 @@ def test_a_disk_that_fills_leaves_nothing(tmp_path: Path, there: bool) -> None:
     def small_files() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
 
-    done = init("new/dogs" if not there else "new", cwd=tmp_path, preexec_fn=small_files)
+    done = init(
+        "new/dogs" if not there else "new",
+        cwd=tmp_path,
+        preexec_fn=small_files,
+        env=dict(os.environ),
+    )
     assert done.returncode == 1
     assert "File too large" in done.stderr
     assert "fix:" in done.stderr

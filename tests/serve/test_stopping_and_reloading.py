@@ -170,9 +170,11 @@ def test_reloading_over_http_is_off_unless_asked_for(server: Running) -> None:
 def test_a_bad_bundle_does_not_start_and_says_why(
     own_bundle: Path, tmp_path: Path, workers: str, bad: str
 ) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
     if bad == "damaged":
         (own_bundle / "model.onnx").write_bytes(b"damaged")
-    path = {"missing": tmp_path / "nowhere", "no bundle": tmp_path}.get(bad, own_bundle)
+    path = {"missing": tmp_path / "nowhere", "no bundle": empty}.get(bad, own_bundle)
     process = popen(path, "--workers", workers, cwd=tmp_path)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 1

@@ -66,13 +66,12 @@ def run(args: argparse.Namespace) -> int:
         if args.json:
             said = {"url": url, "bundle": bundle_id, "workers": settings.workers}
             print(json.dumps(said, ensure_ascii=False), flush=True)
-        else:
-            processes = "1 worker" if settings.workers == 1 else f"{settings.workers} workers"
-            sys.stderr.write(f"{bundle_id} answers at {url} ({processes}); Ctrl-C stops it\n")
-            sys.stderr.flush()
+            return
+        processes = "1 worker" if settings.workers == 1 else f"{settings.workers} workers"
+        sys.stderr.write(f"{bundle_id} answers at {url} ({processes}); Ctrl-C stops it\n")
         if other := made_elsewhere(read_bundle(bundle_named(args.bundle))):
             sys.stderr.write(f"note: {other}\n")
-            sys.stderr.flush()
+        sys.stderr.flush()
 
     return serve(
         args.bundle, settings=settings, announce=announce, public_key=args.require_signature

@@ -9,6 +9,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -154,7 +155,7 @@ def _values_of(words: Sequence[str], *options: str) -> list[str]:
     """What is given to an option, as `--option value` or `--option=value`."""
     return [
         word.partition("=")[2] or following
-        for word, following in zip(words, [*words[1:], ""], strict=True)
+        for word, following in pairwise([*words, ""])
         if word.partition("=")[0] in options
     ]
 
