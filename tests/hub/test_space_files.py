@@ -16,6 +16,8 @@ import yaml
 from bundles import coloured_photos, tiny_bundle
 from huggingface_hub.utils import HFValidationError, validate_repo_id
 from loopback_hub import loopback_hub
+from PIL import Image
+from PIL.ExifTags import IFD
 
 import kennel
 from kennel.bundle import Bundle
@@ -145,6 +147,20 @@ def test_examples_go_along_under_other_names(tiny: Bundle, tmp_path: Path) -> No
     assert names == ["1.png", "2.png", "3.png"]
 
 
+def test_a_photo_that_says_where_it_was_taken_is_not_shown(
+    tiny: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    exif = Image.Exif()
+    exif.get_ifd(IFD.GPSInfo).update({1: "N", 2: (52.0, 31.0, 12.0)})
+    Image.new("RGB", (80, 80)).save(photos / "home.jpg", exif=exif)
+    words = ("anna/dogs", "--examples", str(photos), *PINNED)
+    assert "home.jpg say in their EXIF where" in refusal(capsys, str(tiny.path), *words)
+    Image.new("RGB", (80, 80)).save(photos / "home.jpg")
+    assert main(["space", str(tiny.path), *words, "--dry-run"]) == 0
+
+
 def test_a_folder_that_holds_something_is_left_alone(
     tiny: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -238,7 +254,7 @@ def test_the_folder_answers_as_the_space_would_and_as_predict_does(
     [wheel] = (out / "wheels").iterdir()
     photo = coloured_photos(tmp_path / "photos", per_label=1) / "red" / "0.png"
     # As on the Hub, where app.py is started in a process of its own, from its folder.
-    env = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    env = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
     env |= {"GRADIO_SERVER_PORT": "0", "OMP_NUM_THREADS": "1", "TMPDIR": str(tmp_path)}
     with subprocess.Popen(
         [sys.executable, "app.py", "--json"],
@@ -252,14 +268,15 @@ def test_the_folder_answers_as_the_space_would_and_as_predict_does(
         assert process.stderr is not None
         line = process.stdout.readline()
         assert line, process.stderr.read()
-        # The Kennel that runs is the one of the wheel: it left its compiled files there.
-        [unpacked] = tmp_path.glob("kennel-*/kennel")
-        assert list((unpacked / "ui" / "__pycache__").glob("app.*"))
         try:
             answer = answer_of(json.loads(line)["url"], photo)
+            # The Kennel that runs is the one of the wheel: it left its compiled files there.
+            [unpacked] = tmp_path.glob("kennel-*/kennel")
+            assert list((unpacked / "ui" / "__pycache__").glob("app.*"))
         finally:
             process.terminate()
             process.communicate(timeout=30)
+    assert not unpacked.exists()
     done = subprocess.run(
         [sys.executable, "-m", "kennel", "predict", str(tiny.path), str(photo), "--json"],
         capture_output=True,
@@ -269,7 +286,6 @@ def test_the_folder_answers_as_the_space_would_and_as_predict_does(
     [told] = json.loads(done.stdout)
     for key in ("label", "probability", "known", "top", "bundle"):
         assert answer[key] == told[key]
-    assert not unpacked.exists()
     # A wheel with other bytes is not run.
     wheel.write_bytes(wheel.read_bytes() + b"x")
     spoiled = subprocess.run(

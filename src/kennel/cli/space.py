@@ -114,6 +114,7 @@ def _contents(args: argparse.Namespace) -> Contents:
     from kennel.bundle import read_bundle
     from kennel.hub.address import address
     from kennel.hub.contents import contents
+    from kennel.hub.whereabouts import refuse_whereabouts
     from kennel.hub.which_kennel import which_kennel
     from kennel.named import bundle_named
     from kennel.ui.examples import examples_in
@@ -126,6 +127,7 @@ def _contents(args: argparse.Namespace) -> Contents:
 
         bundle = require_signature(path, public_key=args.require_signature)
     examples = () if args.examples is None else tuple(examples_in(args.examples))
+    refuse_whereabouts(examples)
     to = None if args.repo is None else address(args.repo)
     with TemporaryDirectory(prefix="kennel-space-") as scratch:
         kennel = which_kennel(args.kennel, scratch=Path(scratch))

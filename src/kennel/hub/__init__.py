@@ -5,7 +5,7 @@
     requirements   what is installed, from our lock     readme       its first page and settings
     space_app      app.py, as it lies in the Space      manifest     which files are Kennel's
     remote         the Hub, asked and told              folder       the files, on this disk
-    refusals       what the Hub says, in words
+    refusals       what the Hub says, in words          whereabouts  photos that say where they are
 
 Only `remote` and `refusals` load huggingface_hub, when they are called; importing this loads
 nothing.
