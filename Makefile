@@ -20,15 +20,16 @@ BUNDLE ?= bundles
 ARGS ?=
 # A workflow's input reaches the shell as one word, whatever is in it: $(PHOTOS) would run what $(shell ...) in it says.
 export PHOTOS ?=
+export SPACE ?=
 # Who is not root already mounts images with sudo.
 ROOT_BY ?= $(if $(filter 0,$(shell id -u)),,$(shell command -v sudo) $(if $(shell command -v sudo),--preserve-env))
 
 .DEFAULT_GOAL := help
 # <kennel>
-.PHONY: help setup demo repro train eval report inference serve ui tune evaluate promote champion pull test test-fast check figures dist dist-check sbom pack runner-start runner-stop runner-sweep comment badge release workflows-check hparams tensorboard mlflow compose images images-check lock clean
+.PHONY: help setup demo repro train eval report inference serve ui space tune evaluate promote champion pull test test-fast check figures dist dist-check sbom pack runner-start runner-stop runner-sweep comment badge release workflows-check hparams tensorboard mlflow compose images images-check lock clean
 # </kennel>
 # <project>
-#| .PHONY: help setup repro eval report inference serve ui tune evaluate promote champion pull pack runner-start runner-stop runner-sweep hparams tensorboard mlflow compose images pin index demo train check test clean
+#| .PHONY: help setup repro eval report inference serve ui space tune evaluate promote champion pull pack runner-start runner-stop runner-sweep hparams tensorboard mlflow compose images pin index demo train check test clean
 # </project>
 
 help: ## what there is
@@ -102,6 +103,9 @@ serve: setup ## the newest bundle over HTTP, with its page: make serve ARGS="--p
 
 ui: setup ## the newest bundle in the browser, with Gradio: make ui ARGS="--examples photos"
 	$(KENNEL) ui $(BUNDLE) $(ARGS)
+
+space: setup ## the newest bundle as a Space of the Hub: make space SPACE=anna/dogs ARGS="--examples photos"
+	$(KENNEL) space $(ARGS) $(BUNDLE) -- "$$SPACE"
 
 tune: setup ## a study: make tune ARGS="space=head data.csv=data/dataset.csv"
 	$(KENNEL) tune $(ARGS)

@@ -18,10 +18,13 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding
 from github_server import Github, github_server
+from loopback_hub import BEGINS, loopback_hub
+from loopback_hub import Hub as HuggingFace
 from rented import Cloud, rented_cloud
 from workflows import ROOT
 
 TAG = "v0.1.0"
+SPACE = "anna/dogs"
 GIT = {
     "GIT_AUTHOR_NAME": "A",
     "GIT_AUTHOR_EMAIL": "a@example.com",
@@ -60,6 +63,7 @@ class Place:
     scratch: Path
     cloud: Cloud
     hub: Github
+    spaces: HuggingFace
     key: str
     venv: Path
     borrowed: bool
@@ -83,6 +87,9 @@ def place(venv: Path | None) -> Iterator[Place]:
         scratch = Path(stack.enter_context(folder)).resolve()
         cloud = stack.enter_context(rented_cloud(scratch))
         hub = stack.enter_context(github_server())
+        spaces = stack.enter_context(loopback_hub())
+        spaces.space(SPACE, {"README.md": BEGINS})  # made by hand, as the guide says
+        spaces.publishers[f"spaces/{SPACE}"] = "workflow deploy-space"
         made = cloud.client("kms").create_key(KeySpec="RSA_2048", KeyUsage="SIGN_VERIFY")
         key = str(made["KeyMetadata"]["KeyId"])
         public: Any = serialization.load_der_public_key(
@@ -102,7 +109,7 @@ def place(venv: Path | None) -> Iterator[Place]:
             own.mkdir()
         else:
             borrow(venv.absolute(), own)
-        here = Place(scratch, cloud, hub, key, own, venv is not None)
+        here = Place(scratch, cloud, hub, spaces, key, own, venv is not None)
         keep_remotely(cloud)
         hub.pulls.append(
             {

@@ -28,9 +28,10 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
+from bundles import tiny_bundle  # noqa: E402
 from github_server import REPOSITORY, WORKFLOW  # noqa: E402
 from rented import ENDER  # noqa: E402
-from workflow_place import COVERAGE, EVENT, GIT, TAG, Place, copy_tree, place  # noqa: E402
+from workflow_place import COVERAGE, EVENT, GIT, SPACE, TAG, Place, copy_tree, place  # noqa: E402
 from workflows import filled, steps_of, value_of, workflows  # noqa: E402
 
 STOOD_IN = ("actions/checkout", "actions/setup-python", "astral-sh/setup-uv")
@@ -65,6 +66,7 @@ SCENARIOS = {
         "inference", "workflow_dispatch", {"photos": "data/sample/Beagle"}, registry=False
     ),
     "release": Scenario("release", "push"),
+    "space": Scenario("deploy-space", "workflow_dispatch"),
 }
 # Lines that take long are run once: what `check` ran, `figures` does not run again.
 ONCE = {"figures": {"figures"}}
@@ -157,6 +159,7 @@ def looked(
         "KENNEL_RUNNER_TEMPLATE": "kennel-runner",
         "KENNEL_RUNNER_ENDER": ENDER,
         "KENNEL_APP_ID": "12345",
+        "KENNEL_SPACE": SPACE,
         "KENNEL_APP_KEY": here.key,
         "KENNEL_TRAINER": "cpu",  # this machine has no GPU
         "KENNEL_RUNNER_TYPE": "",
@@ -247,6 +250,8 @@ class Job:
                 RAN.append(Ran(self.name, self.job, line, None, 0.0))
                 self.lacking = True
                 (self.tree / "coverage.xml").write_text(COVERAGE, encoding="utf-8")
+                if line == "make champion":
+                    tiny_bundle(self.tree / "bundles" / "champion")
                 continue
             code, found = self.line(line, {key: filled(str(v), look) for key, v in env.items()})
             fine, outputs = fine and code == 0, {**outputs, **found}
@@ -262,7 +267,9 @@ class Job:
         kept = {
             key: value
             for key, value in os.environ.items()
-            if not key.startswith(("AWS_", "GITHUB_", "KENNEL_", "MAKE", "MFLAGS", "PYTHONPATH"))
+            if not key.startswith(
+                ("AWS_", "GITHUB_", "KENNEL_", "MAKE", "MFLAGS", "PYTHONPATH", "HF_")
+            )
         }
         whole = {
             **kept,
@@ -278,6 +285,10 @@ class Job:
             "GITHUB_REF_NAME": TAG,
             "GITHUB_EVENT_PATH": str(event),
             "GITHUB_OUTPUT": str(said),
+            "ACTIONS_ID_TOKEN_REQUEST_URL": f"{self.here.spaces.address}/github?api-version=2",
+            "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "job",
+            "HF_ENDPOINT": self.here.spaces.address,
+            "HF_HOME": str(self.here.scratch / "huggingface"),
             "GITHUB_STEP_SUMMARY": str(self.here.scratch / "summary.md"),
             **(self.here.cloud.environment() if self.signed_in else {}),
             **env,

@@ -37,7 +37,7 @@ def front_matter(bundle: Bundle, evaluation: Evaluation | None) -> str:
     has_timm = (bundle.path / SAFETENSORS).is_file() or SAFETENSORS in bundle.files
     backbone = bundle.lineage.backbone
     fields: dict[str, Any] = {
-        **_licence(backbone.licence),
+        **licence_fields(backbone.licence),
         "library_name": "timm" if has_timm else "onnx",
         "pipeline_tag": TASK,
         "tags": [TASK, "kennel", "onnx", *(["timm"] if has_timm else [])],
@@ -78,7 +78,8 @@ def _scalar(value: Any) -> str:
     return UNWRITABLE.sub(lambda found: f"\\u{ord(found.group()):04x}", text)
 
 
-def _licence(said: str) -> dict[str, str]:
+def licence_fields(said: str) -> dict[str, str]:
+    """A licence as the Hub names it: one of its names, or "other" with a name beside it."""
     name = re.sub(r"[^a-z0-9.]+", "-", said.lower()).strip("-")
     if name in LICENCES:
         return {"license": name}

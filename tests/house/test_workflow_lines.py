@@ -34,7 +34,7 @@ def run(*words: str) -> tuple[int, list[tuple[str, ...]], str]:
 
 
 def test_lines_that_talk_to_github_and_aws_do_what_they_say() -> None:
-    code, rows, said = run("comment", "train", "sweep")
+    code, rows, said = run("comment", "train", "sweep", "space")
     assert code == 0, said
     ran = {(scenario, job, verb) for scenario, job, verb, end in rows if end == "0"}
     assert ran >= {
@@ -42,6 +42,7 @@ def test_lines_that_talk_to_github_and_aws_do_what_they_say() -> None:
         ("train", "start", "runner-start"),
         ("train", "stop", "runner-stop"),
         ("sweep", "sweep", "runner-sweep"),
+        ("space", "space", "space"),
     }
 
 

@@ -34,6 +34,7 @@ VERBS = {
     "predict": "answer for photos",
     "serve": "answer over HTTP, with a page",
     "ui": "a bundle in the browser, with Gradio",
+    "space": "a bundle in the browser, on the Hugging Face Hub",
     "drift": "what is seen, beside what was validated",
     "sign": "say who made a bundle, with a key",
     "verify": "whether a bundle is as it was signed",
