@@ -45,6 +45,6 @@ def test_a_folder_of_bundles_is_served_by_its_last_and_reloaded_to_a_later_one(
         assert server.ask("GET", "/bundle").json["bundle_id"] == "second"
         os.kill(server.process.pid, signal.SIGHUP)
         assert answers_with(server, "first")
-        assert any("kennel 0 exported" in line for line in server.lines)
+        assert "kennel 0 exported" in server.said["note"]
     finally:
         server.stop()

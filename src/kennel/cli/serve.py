@@ -63,13 +63,16 @@ def run(args: argparse.Namespace) -> int:
 
     def announce(bundle_id: str, host: str, port: int) -> None:
         url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        other = made_elsewhere(read_bundle(bundle_named(args.bundle)))
         if args.json:
             said = {"url": url, "bundle": bundle_id, "workers": settings.workers}
+            if other:
+                said["note"] = other
             print(json.dumps(said, ensure_ascii=False), flush=True)
             return
         processes = "1 worker" if settings.workers == 1 else f"{settings.workers} workers"
         sys.stderr.write(f"{bundle_id} answers at {url} ({processes}); Ctrl-C stops it\n")
-        if other := made_elsewhere(read_bundle(bundle_named(args.bundle))):
+        if other:
             sys.stderr.write(f"note: {other}\n")
         sys.stderr.flush()
 
