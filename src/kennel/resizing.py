@@ -22,9 +22,7 @@ from PIL import Image
 SUPPORT = {"bilinear": 1, "bicubic": 2, "lanczos": 3}  # pixels of the smaller scale, either way
 
 _DOWN_BITS, _ACROSS_BITS = 15, 24
-_STRIP_PIXELS = (
-    1 << 18
-)  # of the photo at once: its floats stay in the cache, and no memory comes new
+_STRIP_PIXELS = 1 << 19  # of the photo at once: no memory comes new from the system for them
 _ALONE = 1 << 18  # multiplications of one product: libraries start no threads for so few
 _SLANT = 4  # a picture so much longer than what is asked for is shrunk along its length first
 
