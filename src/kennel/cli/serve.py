@@ -44,12 +44,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     # Before NumPy is loaded: its threads would stand in each other's way, and cost time to start.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    from kennel.bundle import read_bundle
-    from kennel.named import bundle_named, made_elsewhere
-
     try:
         from kennel.serve.settings import from_environment
-        from kennel.serve.workers import serve
+        from kennel.serve.workers import Answering, serve
     except ModuleNotFoundError as error:
         if error.name is None or error.name.startswith("kennel"):
             raise
@@ -61,19 +58,18 @@ def run(args: argparse.Namespace) -> int:
         host=args.host, port=args.port, workers=args.workers, reload=args.reload
     )
 
-    def announce(bundle_id: str, host: str, port: int) -> None:
+    def announce(answering: Answering, host: str, port: int) -> None:
         url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
-        other = made_elsewhere(read_bundle(bundle_named(args.bundle)))
         if args.json:
-            said = {"url": url, "bundle": bundle_id, "workers": settings.workers}
-            if other:
-                said["note"] = other
+            said = {"url": url, "bundle": answering.bundle_id, "workers": settings.workers}
+            if answering.note:
+                said["note"] = answering.note
             print(json.dumps(said, ensure_ascii=False), flush=True)
             return
         processes = "1 worker" if settings.workers == 1 else f"{settings.workers} workers"
-        sys.stderr.write(f"{bundle_id} answers at {url} ({processes}); Ctrl-C stops it\n")
-        if other:
-            sys.stderr.write(f"note: {other}\n")
+        sys.stderr.write(f"{answering.bundle_id} answers at {url} ({processes}); Ctrl-C stops it\n")
+        if answering.note:
+            sys.stderr.write(f"note: {answering.note}\n")
         sys.stderr.flush()
 
     return serve(

@@ -15,25 +15,38 @@ import socket
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
 from kennel.errors import KennelError, Stopped, UsageError
 from kennel.machine import usable_cores
+from kennel.named import made_elsewhere
 from kennel.serve.loaded import Loaded
 from kennel.serve.logs import line
 from kennel.serve.server import BACKLOG, Place, work
 from kennel.serve.settings import Settings
 from kennel.serve.tally import Slots
 
-Announce = Callable[[str, str, int], None]  # bundle id, host, port
+Announce = Callable[["Answering", str, int], None]  # what answers, host, port
 
 _SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 SOON_S = 2.0  # a worker that ends sooner than this after its start is not started again at once
 LONGEST_PAUSE_S = 5.0
 EXTRA_GRACE_S = 5.0
+
+
+@dataclass(frozen=True)
+class Answering:
+    """The bundle that workers answer with, as they loaded it.
+
+    Attributes:
+        note: which other version of Kennel exported it, in words; None where it was this one.
+    """
+
+    bundle_id: str
+    note: str | None
 
 
 def serve(
@@ -58,9 +71,9 @@ def serve(
     def load() -> Loaded:
         return Loaded(path, threads=threads, public_key=public_key)
 
-    def ready(bundle_id: str) -> None:
+    def ready(answering: Answering) -> None:
         host, port = listener.getsockname()[:2]
-        announce(bundle_id, host, port)
+        announce(answering, host, port)
 
     slots = Slots(settings.workers)
     # A container's first process has duties: no signal is heard without a handler, which the model
@@ -69,13 +82,17 @@ def serve(
         ended_by = work(
             load,
             Place(settings, listener, slots),
-            ready=lambda loaded: ready(loaded.bundle.bundle_id),
+            ready=lambda loaded: ready(_answering(loaded)),
         )
     else:
         ended_by = _Watchman(load, settings, listener, slots).watch(ready)
     if ended_by == signal.SIGINT:
         raise Stopped("Ctrl-C", signal.SIGINT)
     return 0
+
+
+def _answering(loaded: Loaded) -> Answering:
+    return Answering(loaded.bundle.bundle_id, made_elsewhere(loaded.bundle))
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -129,7 +146,7 @@ class _Watchman:
         self._stopped_by = 0
         self._wake, self._woken = os.pipe()
 
-    def watch(self, ready: Callable[[str], None]) -> int:
+    def watch(self, ready: Callable[[Answering], None]) -> int:
         """Until a signal says to stop. Returns: that signal."""
         os.set_blocking(self._woken, False)
         signal.set_wakeup_fd(self._woken, warn_on_full_buffer=False)
@@ -138,9 +155,9 @@ class _Watchman:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
         for number in range(self._settings.workers):
             self._start(number)
-        bundle_id = self._first_words()
-        if bundle_id is not None:
-            ready(bundle_id)
+        answering = self._first_words()
+        if answering is not None:
+            ready(answering)
         while not self._stopped_by:
             self._sleep(1.0)
             self._start_dead_again()
@@ -183,7 +200,7 @@ class _Watchman:
                 os.close(worker.heard)
 
             def ready(loaded: Loaded) -> None:
-                _say(told, {"bundle": loaded.bundle.bundle_id})
+                _say(told, asdict(_answering(loaded)))
 
             place = Place(self._settings, self._listener, self._slots, number, parent)
             work(self._load, place, ready=ready)
@@ -196,13 +213,13 @@ class _Watchman:
             sys.stderr.flush()
             os._exit(code)
 
-    def _first_words(self) -> str | None:
+    def _first_words(self) -> Answering | None:
         """Waits until every worker is ready; the bundle they answer with, or None if told to stop.
 
         Raises:
             KennelError: a worker is not.
         """
-        bundle_id = None
+        answering = None
         for worker in list(self._workers.values()):
             while not self._stopped_by and not select.select([worker.heard], [], [], 0.2)[0]:
                 continue
@@ -213,8 +230,8 @@ class _Watchman:
                 self._stopped_by = signal.SIGTERM
                 self._stop()
                 raise KennelError(said["error"], fix=said.get("fix") or "run it again")
-            bundle_id = said["bundle"]
-        return bundle_id
+            answering = Answering(**said)
+        return answering
 
     def _start_dead_again(self) -> None:
         for number, worker in list(self._workers.items()):
