@@ -40,7 +40,7 @@ VERBS = {
     "verify": "whether a bundle is as it was signed",
     "show": "the pedigree of a run or a bundle",
     "init": "a project of your own around Kennel",
-    "cloud": "a machine with a GPU for a workflow, and its end",
+    "cloud": "what is rented in AWS, and its end",
     "github": "tells GitHub: a comment, a badge, a release",
     "clean": "remove caches and unfinished runs",
     "doctor": "what this machine has and lacks",

@@ -27,7 +27,6 @@ COLUMN = 12
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("what", choices=["runner"], help="what is rented")
     parser.add_argument("do", choices=["start", "stop", "sweep"], help="what is done")
     parser.add_argument(
         "--name",
