@@ -36,6 +36,7 @@ class Emulator:
     function: str
     process: subprocess.Popen[bytes]
     log: Path
+    heard: Path
     keys: dict[str, str] = field(default_factory=dict)
     users: dict[str, str] = field(default_factory=dict)
 
@@ -175,10 +176,13 @@ def emulated(folder: Path, *, door: str, region: str, function: str) -> Iterator
     """
     for module in ("moto", "flask", "flask_cors", "boto3"):
         need(module, extra="rehearse")
-    log = folder / "aws.log"
+    log, heard = folder / "aws.log", folder / "heard"
     with log.open("wb") as file:
         process = subprocess.Popen(
-            [sys.executable, "-m", "kennel.cloud.rehearsal.aws", "--door", door],
+            [
+                *(sys.executable, "-m", "kennel.cloud.rehearsal.aws"),
+                *("--door", door, "--heard", str(heard)),
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=file,
@@ -192,7 +196,7 @@ def emulated(folder: Path, *, door: str, region: str, function: str) -> Iterator
                 f"moto's server did not start: {log.read_text(errors='replace')[-500:]}",
                 fix="pip install 'kennel-ml[rehearse]'",
             )
-        yield Emulator(address, region, function, process, log)
+        yield Emulator(address, region, function, process, log, heard)
     finally:
         process.kill()
         process.wait()

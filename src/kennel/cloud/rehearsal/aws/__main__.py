@@ -11,11 +11,13 @@ import logging
 import os
 import sys
 import threading
+from pathlib import Path
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--door", required=True, help="address that a function URL is to have")
+    parser.add_argument("--heard", required=True, type=Path, help="file for who asked what")
     args = parser.parse_args()
     logging.basicConfig(level=logging.WARNING)
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
@@ -26,7 +28,7 @@ def main() -> None:
     from moto.moto_server import werkzeug_app
     from werkzeug.serving import make_server
 
-    from kennel.cloud.rehearsal.aws import engine, kinds, of_lambda
+    from kennel.cloud.rehearsal.aws import engine, heard, kinds, of_lambda
 
     kinds.teach()
     engine.correct()
@@ -35,7 +37,7 @@ def main() -> None:
     server = make_server(
         "127.0.0.1",
         0,
-        application,
+        heard.Listening(application, args.heard),  # type: ignore[arg-type]
         threaded=True,
         request_handler=werkzeug_app.MotoRequestHandler,
     )

@@ -99,7 +99,7 @@ def correct() -> None:
                     old, "physical_resource_id", 1
                 )
                 self._parsed_resources[name] = new
-                if not same:
+                if not same and (told or {}).get("UpdateReplacePolicy") != "Retain":
                     replaced.append((name, old, told))
             self._said[name] = self._resolved(name)
             self.events.append((name, "UPDATE_COMPLETE", ""))
