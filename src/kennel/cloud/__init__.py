@@ -13,19 +13,21 @@ from typing import Any
 from kennel.errors import KennelError, need
 
 CONNECT_S, READ_S = 10, 60
+CERTAIN = "Insufficient"  # of capacity: EC2 answers 500, and has made nothing
 
 
 class CloudError(KennelError):
     """The cloud refuses, or cannot be reached.
 
     Args:
-        code: AWS's name for it; "" where nobody answered, so that what was asked for may have
-            happened all the same.
+        code: AWS's name for it; "" where nobody answered.
+        unsure: what was asked for may have happened all the same: nobody answered, or AWS says
+            that it failed and not that it refused.
     """
 
-    def __init__(self, message: str, *, fix: str, code: str = "") -> None:
+    def __init__(self, message: str, *, fix: str, code: str = "", unsure: bool = False) -> None:
         super().__init__(message, fix=fix)
-        self.code = code
+        self.code, self.unsure = code, unsure
 
 
 def client(service: str) -> Any:
@@ -65,12 +67,14 @@ def asking(what: str, *, fixes: dict[str, str]) -> Iterator[None]:
     except exceptions.ClientError as error:
         told = error.response.get("Error", {})
         code, words = str(told.get("Code", "")), str(told.get("Message", "")).rstrip(". ")
+        status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") or 0)
         denied = f"the role needs the right to do it: {what}"
         general = {"AccessDeniedException": denied, "UnauthorizedOperation": denied}
         raise CloudError(
             f"AWS refuses {what}: {code}{f', {words}' if words else ''}.",
             fix={**general, **fixes}.get(code, "see the settings, the region and the role"),
             code=code,
+            unsure=status >= 500 and not code.startswith(CERTAIN),
         ) from error
     except (exceptions.NoCredentialsError, exceptions.PartialCredentialsError) as error:
         raise CloudError(
@@ -83,4 +87,5 @@ def asking(what: str, *, fixes: dict[str, str]) -> Iterator[None]:
         raise CloudError(
             f"AWS does not answer {what}: {str(error).rstrip('.')}.",
             fix="see the network, AWS_REGION and AWS_ENDPOINT_URL",
+            unsure=True,
         ) from error
