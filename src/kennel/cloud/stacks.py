@@ -204,6 +204,8 @@ def propose(
     reason = found.get("StatusReason") or ""
     if found["Status"] == "FAILED":
         drop(Proposal(stack, token, ()))
+        if not state.there:
+            _without_review(stack)
         if any(words in reason for words in NOTHING):
             return Proposal(stack, "", ())
         raise CloudError(
@@ -395,6 +397,14 @@ def _change(told: Mapping[str, Any]) -> Change:
 def added(stack: Stack) -> tuple[Change, ...]:
     """What a stack that is not there yet will have."""
     return tuple(Change("added", name, kind) for name, kind in stack.resources.items())
+
+
+def _without_review(stack: Stack) -> None:
+    """A first change set that failed leaves a stack with nothing in it."""
+    state = state_of(stack.name)
+    if state.status == "REVIEW_IN_PROGRESS":
+        with asking(f"cloudformation:DeleteStack {stack.name}", fixes=FIXES):
+            client("cloudformation").delete_stack(StackName=state.stack_id)
 
 
 def _change_sets(name: str, stack_id: str) -> Sequence[Mapping[str, Any]]:
