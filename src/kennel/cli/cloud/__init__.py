@@ -14,6 +14,7 @@ from kennel.cli import Parser, Verb
 # In the order of the work.
 WHAT = {
     "cost": "what a deployment costs, before it exists",
+    "rehearse": "the whole of it on this machine, without an account",
     "runner": "a machine with a GPU for one job of a workflow",
 }
 EXAMPLE = """kennel cloud cost
