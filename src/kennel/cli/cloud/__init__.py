@@ -13,9 +13,11 @@ from kennel.cli import Parser, Verb
 
 # In the order of the work.
 WHAT = {
+    "cost": "what a deployment costs, before it exists",
     "runner": "a machine with a GPU for one job of a workflow",
 }
-EXAMPLE = """kennel cloud runner start --hours 4
+EXAMPLE = """kennel cloud cost
+  kennel cloud runner start --hours 4
   kennel cloud runner stop"""
 
 

@@ -123,7 +123,7 @@ def cost_of(
         prices: the book.
     """
     prices, kept = prices or book(), kept or Kept()
-    templates, region, said = _parts(what)
+    templates, region, said, types = _parts(what)
     resources = [each for template in templates for each in template.resources]
     functions = functions_in(resources)
     asked = answering(functions)
@@ -141,13 +141,13 @@ def cost_of(
             function,
             work,
             work.duration_ms(function.memory_mb),
-            one_answer(function, work, prices, log_bytes=measured.log_bytes),
+            one_answer(function, work, measured, prices),
         )
         for function in asked
         for work in measured.works
     )
     machines = training(
-        resources, prices, hours=hours or said or MOST_HOURS, otherwise=USUAL_MACHINE
+        resources, prices, hours=hours or said or MOST_HOURS, otherwise=USUAL_MACHINE, also=types
     )
     missing += [(each.resource, what) for each in machines for what in each.not_priced]
     at_rest = Sum(tuple(each for each in lines if each.quantity))
@@ -161,15 +161,7 @@ def cost_of(
         requests=requests,
         month=month,
         training=machines,
-        worst=tuple(
-            worst(
-                each,
-                prices,
-                log_bytes=measured.log_bytes,
-                largest_answer_bytes=measured.largest_answer_bytes,
-            )
-            for each in asked
-        ),
+        worst=tuple(worst(each, measured, prices) for each in asked),
         free=_counted(each for each in resources if each.type in FREE),
         by_use=_counted(each for each in resources if each.type in BY_USE),
         not_priced=tuple(dict.fromkeys(missing)),
@@ -178,15 +170,19 @@ def cost_of(
     )
 
 
-def _parts(what: Deployment | Sequence[Template]) -> tuple[tuple[Template, ...], str, float | None]:
-    """Templates, region, and the settings' limit of a machine."""
+def _parts(
+    what: Deployment | Sequence[Template],
+) -> tuple[tuple[Template, ...], str, float | None, tuple[str, ...]]:
+    """Templates, region, and of the settings a machine's limit and its types."""
     if not isinstance(what, Deployment):
-        return tuple(what), "", None
+        return tuple(what), "", None, ()
     runner = what.settings.get("runner")
-    hours = runner.get("hours") if isinstance(runner, dict) else None
+    runner = runner if isinstance(runner, dict) else {}
+    hours, types = runner.get("hours"), runner.get("types")
     limit = float(hours) if isinstance(hours, (int, float)) and hours > 0 else None
     templates = tuple(template_of(each.name, each.template) for each in what.stacks)
-    return templates, what.region, limit
+    kinds = tuple(map(str, types)) if isinstance(types, (list, tuple)) else ()
+    return templates, what.region, limit, kinds
 
 
 def _idle(

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from kennel.cloud.cost.answers import GB, logged, running
 from kennel.cloud.cost.functions import Function
 from kennel.cloud.cost.lines import Sum, line, times
+from kennel.cloud.cost.measured import Measured
 from kennel.prices import Book
 
 REQUESTS_A_SECOND = 10  # for each instance that may run at once
@@ -47,7 +48,7 @@ class Worst:
         return self.hour.usd if self.open_to == "anybody" else 0.0
 
 
-def worst(function: Function, book: Book, *, log_bytes: int, largest_answer_bytes: int) -> Worst:
+def worst(function: Function, measured: Measured, book: Book) -> Worst:
     """The worst hour of a function."""
     at_once = function.at_once
     kept_ready = min(function.ready, at_once)
@@ -56,10 +57,10 @@ def worst(function: Function, book: Book, *, log_bytes: int, largest_answer_byte
         *times([running(function, HOUR_S, book, ready=True)], kept_ready).lines,
         *times([running(function, HOUR_S, book, ready=False)], at_once - kept_ready).lines,
         line(book["lambda-request"], requests, "requests", resource=function.name),
-        *logged(function, requests * log_bytes, book),
+        *logged(function, requests, measured, book),
         line(
             book["egress-gb"],
-            requests * largest_answer_bytes / GB,
+            requests * measured.largest_answer_bytes / GB,
             "answers",
             resource=function.name,
         ),

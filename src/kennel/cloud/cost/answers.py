@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from kennel.cloud.cost.functions import FREE_TMP_MB, Function
 from kennel.cloud.cost.lines import Line, Sum, line
-from kennel.cloud.cost.measured import WHOLE_CORE_MB, Work
+from kennel.cloud.cost.measured import WHOLE_CORE_MB, Measured, Work
 from kennel.prices import HOURS_A_MONTH, Book
 
 GB = 1e9  # of logs and of what goes out: a little less than AWS counts by, so never too little
@@ -31,14 +31,14 @@ class Size:
     enough: bool
 
 
-def one_answer(function: Function, work: Work, book: Book, *, log_bytes: int) -> Sum:
+def one_answer(function: Function, work: Work, measured: Measured, book: Book) -> Sum:
     """One request, answered by an instance that is there already."""
     duration_s = work.billed_ms(function.memory_mb) / 1000
     lines = [
         line(book["lambda-request"], 1, "request", resource=function.name),
         running(function, duration_s, book, ready=function.ready > 0),
         *_tmp(function, duration_s, book),
-        *logged(function, log_bytes, book),
+        *logged(function, 1, measured, book),
         line(book["egress-gb"], work.answer_bytes / GB, "answer", resource=function.name),
     ]
     return Sum(tuple(lines))
@@ -58,8 +58,11 @@ def _tmp(function: Function, seconds: float, book: Book) -> list[Line]:
     return [line(book["lambda-tmp-gb-s"], seconds * more, "larger tmp", resource=function.name)]
 
 
-def logged(function: Function, log_bytes: float, book: Book) -> list[Line]:
-    """What is written to the log: taken in, and kept as long as the group says."""
+def logged(function: Function, requests: float, measured: Measured, book: Book) -> list[Line]:
+    """What requests leave in the log: taken in, and kept as long as the group says."""
+    log_bytes = requests * (
+        measured.log_bytes * function.own_log + measured.lambda_log_bytes * function.lambda_log
+    )
     days = FOR_EVER_DAYS if function.log_days is None else function.log_days
     kept = log_bytes / GB * days / DAYS_A_MONTH
     return [
@@ -97,9 +100,9 @@ def ready_all_month(function: Function, book: Book) -> list[Line]:
 def sizes(
     function: Function,
     work: Work,
+    measured: Measured,
     book: Book,
     *,
-    log_bytes: int,
     within_ms: float | None = None,
     memories: Sequence[int] = SIZES_MB,
 ) -> tuple[Size, ...]:
@@ -112,7 +115,7 @@ def sizes(
         Size(
             memory,
             work.duration_ms(memory),
-            one_answer(function.of_memory(memory), work, book, log_bytes=log_bytes).usd * 1e6,
+            one_answer(function.of_memory(memory), work, measured, book).usd * 1e6,
             memory >= work.need_mb and (within_ms is None or work.duration_ms(memory) <= within_ms),
         )
         for memory in memories

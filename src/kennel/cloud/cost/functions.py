@@ -25,6 +25,7 @@ class Function:
         runs: how often a schedule starts it, a month.
         log_days: its lines are kept; None for ever.
         image: it is an image, as what answers photos is.
+        own_log, lambda_log: whether the server, and Lambda, write a line for each request.
     """
 
     name: str
@@ -40,6 +41,8 @@ class Function:
     runs: float = 0.0
     log_days: float | None = None
     image: bool = False
+    own_log: bool = True
+    lambda_log: bool = True
 
     @property
     def gb(self) -> float:
@@ -117,6 +120,10 @@ def _function(
         runs=runs,
         log_days=log_days,
         image=own.get("PackageType") == "Image",
+        own_log=own.get("Environment.Variables.KENNEL_SERVE_LOG") != "none",
+        # START, END and REPORT are told at INFO; only JSON has levels.
+        lambda_log=own.get("LoggingConfig.LogFormat") != "JSON"
+        or own.get("LoggingConfig.SystemLogLevel") != "WARN",
     )
 
 

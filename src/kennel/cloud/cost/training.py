@@ -37,22 +37,29 @@ class Training:
 
 
 def training(
-    resources: Sequence[Resource], book: Book, *, hours: float, otherwise: str
+    resources: Sequence[Resource],
+    book: Book,
+    *,
+    hours: float,
+    otherwise: str,
+    also: Sequence[str] = (),
 ) -> tuple[Training, ...]:
     """The machines of all launch templates.
 
     Args:
         hours: of the limit, > 0. otherwise: the type that is rented where a template names none.
+        also: types that are rented where there is none of the first.
     """
-    return tuple(
-        _machine(each, book, hours=hours, otherwise=otherwise)
-        for each in resources
-        if each.type == "AWS::EC2::LaunchTemplate"
-    )
+    found = []
+    for each in resources:
+        if each.type == "AWS::EC2::LaunchTemplate":
+            first = str(each.get(f"{DATA}.InstanceType", otherwise))
+            kinds = dict.fromkeys((first, *also))
+            found += [_machine(each, kind, book, hours=hours) for kind in kinds]
+    return tuple(found)
 
 
-def _machine(own: Resource, book: Book, *, hours: float, otherwise: str) -> Training:
-    kind = str(own.get(f"{DATA}.InstanceType", otherwise))
+def _machine(own: Resource, kind: str, book: Book, *, hours: float) -> Training:
     beside: list[Line] = []
     missing: list[str] = []
     for each in own.get(f"{DATA}.BlockDeviceMappings") or ():
