@@ -6,7 +6,6 @@ import secrets
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from kennel.cloud import CloudError, asking, client
@@ -21,6 +20,7 @@ from kennel.cloud.stacks import (
     State,
     await_end,
     failed,
+    last_event,
     state_of,
 )
 
@@ -123,14 +123,14 @@ def apply(proposal: Proposal, *, new: bool, say: Say, sleep: Sleep = time.sleep)
     Raises:
         CloudError: it failed; CloudFormation has gone back to what was before.
     """
-    begun = datetime.now(UTC)
     token, name = proposal.token, proposal.stack.name
+    mark = "" if new else last_event(state_of(name).stack_id)
     with asking(f"cloudformation:ExecuteChangeSet {name}", fixes=FIXES):
         client("cloudformation").execute_change_set(ChangeSetName=token, StackName=name)
-    state = await_end(name, say=say, sleep=sleep, since=begun)
+    state = await_end(name, say=say, sleep=sleep, after=mark)
     good = ("CREATE_COMPLETE",) if new else ("UPDATE_COMPLETE", "IMPORT_COMPLETE")
     if state.status not in good:
-        raise failed(name, state, since=begun)
+        raise failed(name, state, after=mark)
     return state
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from kennel.cloud import CloudError, asking, client
@@ -130,22 +129,20 @@ def remove(stack: Stack, state: State, *, say: Say, sleep: Sleep = time.sleep) -
     Raises:
         CloudError: something in it cannot be removed; it says what.
     """
-    begun = datetime.now(UTC)
+    mark = last_event(state.stack_id)
     with asking(f"cloudformation:DeleteStack {stack.name}", fixes=FIXES):
         client("cloudformation").delete_stack(StackName=state.stack_id)
-    after = await_end(state.stack_id, say=say, sleep=sleep, since=begun)
+    after = await_end(state.stack_id, say=say, sleep=sleep, after=mark)
     if after.there:
-        raise failed(stack.name, after, since=begun)
+        raise failed(stack.name, after, after=mark)
     return State("")
 
 
-def await_end(
-    name: str, *, say: Say, sleep: Sleep = time.sleep, since: datetime | None = None
-) -> State:
+def await_end(name: str, *, say: Say, sleep: Sleep = time.sleep, after: str | None = None) -> State:
     """Waits until nobody works on the stack.
 
     Args:
-        since: from when on events are said; of none, only that it is waited.
+        after: event after which events are said, "" of the first on; None says only that it waits.
     Raises:
         CloudError: it takes longer than an hour.
     """
@@ -153,11 +150,11 @@ def await_end(
     waited_s = 0.0
     while True:
         state = state_of(name)
-        if since is not None and state.stack_id:
-            _say_events(state.stack_id, since, seen, say)
+        if after is not None and state.stack_id:
+            _say_events(state.stack_id, after, seen, say)
         if not state.status.endswith("_IN_PROGRESS") or state.status == "REVIEW_IN_PROGRESS":
             return state
-        if since is None and not waited_s:
+        if after is None and not waited_s:
             say(f"{name}: {state.status}, by somebody else or an earlier try; waiting")
         if waited_s >= LONGEST_S:
             raise CloudError(
@@ -168,21 +165,30 @@ def await_end(
         waited_s += POLL_S
 
 
-def events(stack_id: str, since: datetime) -> list[dict[str, Any]]:
-    """What happened to its resources, oldest first."""
+def last_event(stack_id: str) -> str:
+    """Id of the last thing that happened to it; "" where nothing did."""
+    with asking("cloudformation:DescribeStackEvents", fixes=FIXES):
+        found = client("cloudformation").describe_stack_events(StackName=stack_id)["StackEvents"]
+    newest = max(found, key=lambda each: each["Timestamp"], default=None)
+    return str(newest["EventId"]) if newest else ""
+
+
+def events(stack_id: str, after: str) -> list[dict[str, Any]]:
+    """What happened to its resources after that event, oldest first."""
     found: list[dict[str, Any]] = []
     with asking("cloudformation:DescribeStackEvents", fixes=FIXES):
         pages = client("cloudformation").get_paginator("describe_stack_events")
         for page in pages.paginate(StackName=stack_id):
-            part = page["StackEvents"]
-            found += [each for each in part if each["Timestamp"] >= since]
-            if len(found) < len(part):
+            found += page["StackEvents"]
+            if any(each["EventId"] == after for each in page["StackEvents"]):
                 break
-    return sorted(found, key=lambda each: each["Timestamp"])
+    found.sort(key=lambda each: each["Timestamp"])
+    ids = [each["EventId"] for each in found]
+    return found[ids.index(after) + 1 :] if after in ids else found
 
 
-def _say_events(stack_id: str, since: datetime, seen: set[str], say: Say) -> None:
-    for each in events(stack_id, since.replace(microsecond=0)):
+def _say_events(stack_id: str, after: str, seen: set[str], say: Say) -> None:
+    for each in events(stack_id, after):
         if each["EventId"] not in seen:
             seen.add(each["EventId"])
             why = each.get("ResourceStatusReason")
@@ -193,12 +199,12 @@ def _say_events(stack_id: str, since: datetime, seen: set[str], say: Say) -> Non
             )
 
 
-def failed(name: str, state: State, *, since: datetime | None = None) -> CloudError:
+def failed(name: str, state: State, *, after: str | None = None) -> CloudError:
     """In words, with the first resource that failed: what follows is its consequence."""
     first = next(
         (
             each
-            for each in (events(state.stack_id, since.replace(microsecond=0)) if since else ())
+            for each in (() if after is None else events(state.stack_id, after))
             if each["ResourceStatus"].endswith("FAILED")
             and "cancelled" not in each.get("ResourceStatusReason", "")
         ),
