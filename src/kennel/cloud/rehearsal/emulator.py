@@ -103,7 +103,9 @@ class Emulator:
         except missing:
             return None
         try:
-            policy = json.loads(aws.get_policy(FunctionName=self.function, Qualifier=ALIAS)["Policy"])
+            policy = json.loads(
+                aws.get_policy(FunctionName=self.function, Qualifier=ALIAS)["Policy"]
+            )
         except missing:
             policy = None
         arn = f"{told['FunctionArn'].removesuffix(f':{ALIAS}')}:{ALIAS}"  # moto knows no qualifier

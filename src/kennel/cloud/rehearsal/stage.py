@@ -84,6 +84,7 @@ class Stage:
     """What the acts of the play work on.
 
     Attributes:
+        templates: the folder of the deployment.
         bundles: the first is deployed, the second after it; may be the same one.
         images: one for each.
         photos: that are asked.
@@ -92,6 +93,7 @@ class Stage:
     """
 
     deployment: Deployment
+    templates: Path
     bundles: tuple[Bundle, Bundle]
     images: tuple[Played, Played]
     photos: tuple[Path, ...]
@@ -137,7 +139,9 @@ class Stage:
             said = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()]
             wrong = [line for line in said if line.lower().startswith("error")] or said[-1:]
             raise CloudError(
-                f"{' '.join(words[:2])} ended with {done.returncode}: {' '.join(wrong)}".rstrip(". ")
+                f"{' '.join(words[:2])} ended with {done.returncode}: {' '.join(wrong)}".rstrip(
+                    ". "
+                )
                 + ".",
                 fix="see what it says; each step is a command that can be run by itself",
             )
@@ -200,6 +204,7 @@ def set_stage(
     deployment: Deployment,
     bundles: Sequence[Path],
     *,
+    templates: Path,
     photos: Sequence[Path] = (),
     image: Built | None = None,
     dockerfile: Path | None = None,
@@ -207,7 +212,7 @@ def set_stage(
     """All of it, while the block runs; nothing of it is left after it.
 
     Args:
-        bundles: one or two.
+        bundles: one or two. templates: the folder that the deployment was read from.
         photos: asked besides those that are drawn.
         image: the serve image where it was built; its settings are read from `dockerfile` else.
     Raises:
@@ -236,6 +241,7 @@ def set_stage(
             emulator.user(role, policy_of(role, deployment, name))
         stage = Stage(
             deployment,
+            templates.resolve(),
             pair,
             images,
             (),
