@@ -1,8 +1,8 @@
 """`kennel cloud rehearse`: the whole deployment on this machine, without an account.
 
-AWS is moto's server, in memory; the function is the serve image's own process behind a door that
-refuses what AWS refuses. What deploys, answers, destroys and sweeps is what does so for real. Nothing
-is left behind, and nothing outside this machine is asked.
+AWS is moto's server, in memory; the function is the serve image where buildah has it, else the
+process that it would run, behind a door that refuses what AWS refuses. What deploys, answers,
+destroys and sweeps does so for real. Nothing is left behind; nothing but this machine is asked.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def _say(step: Step) -> None:
 
 
 def _table(done: Rehearsed) -> list[str]:
-    whole = {"image": "the serve image", "processes": "the serve image's own process"}[done.runs]
+    whole = "the serve image" if done.runs == "image" else f"kennel serve by itself ({done.why})"
     rows = [f"{each.name:<{COLUMN}}{each.seconds:>6.1f} s  {each.said}" for each in done.steps]
     rows.append(f"{'all':<{COLUMN}}{done.seconds:>6.1f} s  with {whole}: {', '.join(done.bundles)}")
     if done.left is not None:

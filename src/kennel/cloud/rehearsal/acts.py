@@ -21,7 +21,7 @@ from kennel.cloud import CloudError, deploying, destroying, going_back, runner, 
 from kennel.cloud import status as standing
 from kennel.cloud.cost import cost_of
 from kennel.cloud.cost.measured import shipped
-from kennel.cloud.deploying import Deployed
+from kennel.cloud.deployed import Deployed
 from kennel.cloud.function import Check
 from kennel.cloud.limit import set_limit
 from kennel.cloud.machine import Wish, living
@@ -403,7 +403,7 @@ def machine(stage: Stage) -> str:
     with stage.acting("runner"):
         set_limit(MACHINE, until=until, role=wish.ender)
         found = rent_any(
-            wish, b"#!/bin/sh\n", until, secret="rehearsal", sleep=stage.sleep, say=lambda _: None
+            wish, b"#!/bin/sh\n", until, secret=MACHINE, sleep=stage.sleep, say=lambda _: None
         )
         expect(
             [each["InstanceId"] for each in living(MACHINE)] == [found.instance_id], "no machine"
@@ -433,7 +433,7 @@ def destroy(stage: Stage) -> str:
 
 
 def sweep(stage: Stage) -> str:
-    """An orphan is planted: a log group that Lambda made anew. It goes, and then nothing is left."""
+    """A log group that Lambda made anew is planted. It goes, and then nothing is left."""
     logs = stage.emulator.client("logs")
     logs.create_log_group(logGroupName=f"/aws/lambda/{stage.emulator.function}")
     with stage.acting("deploy"):

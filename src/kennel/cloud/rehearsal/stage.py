@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 from kennel.bundle import Bundle, read_bundle
 from kennel.cloud import CloudError, client
 from kennel.cloud.deployment import Deployment
+from kennel.cloud.rehearsal.built import built_image
 from kennel.cloud.rehearsal.container import Image as Built
 from kennel.cloud.rehearsal.dockerfile import SERVE, read_settings
 from kennel.cloud.rehearsal.door import Door, opened
@@ -88,7 +89,7 @@ class Stage:
         bundles: the first is deployed, the second after it; may be the same one.
         images: one for each.
         photos: that are asked.
-        runs: "image" where what was built runs, "processes" where its settings do.
+        runs: "image" where what was built runs, "processes" where its settings do. why: they do.
         kept: what one act leaves for later ones.
     """
 
@@ -102,6 +103,7 @@ class Stage:
     function: Function
     folder: Path
     runs: str
+    why: str
     kept: dict[str, Any] = field(default_factory=dict)
 
     @contextmanager
@@ -206,7 +208,6 @@ def set_stage(
     *,
     templates: Path,
     photos: Sequence[Path] = (),
-    image: Built | None = None,
     dockerfile: Path | None = None,
 ) -> Iterator[Stage]:
     """All of it, while the block runs; nothing of it is left after it.
@@ -214,7 +215,7 @@ def set_stage(
     Args:
         bundles: one or two. templates: the folder that the deployment was read from.
         photos: asked besides those that are drawn.
-        image: the serve image where it was built; its settings are read from `dockerfile` else.
+        dockerfile: whose settings are taken where no image was built.
     Raises:
         MissingExtraError, BundleError, CloudError: something is not there.
     """
@@ -225,6 +226,8 @@ def set_stage(
     images = (played_image(pair[0], 1), played_image(pair[1], 2))
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kennel-rehearsal-")))
+        ids = tuple(each.bundle_id for each in pair)
+        image, why = stack.enter_context(built_image(ids))
         runnables = {
             played.digest: _runnable(played, bundle, image=image, dockerfile=dockerfile)
             for played, bundle in zip(images, pair, strict=True)
@@ -250,13 +253,14 @@ def set_stage(
             function,
             folder,
             "processes" if image is None else "image",
+            why,
         )
         stage.photos = (*photos, *_drawn(folder / "drawn"))
         yield stage
 
 
 def policy_of(role: str, deployment: Deployment, function: str) -> dict[str, Any]:
-    """What a user of the stage may do. moto looks at it for nobody; the door does for the caller."""
+    """What a user of the stage may do: the door looks at it, and moto does not."""
     arn = f"arn:aws:lambda:{deployment.region}:{ACCOUNT}:function:{function}:*"
     statement = (
         {

@@ -159,7 +159,7 @@ def _url_deleted(made: Made, told: Properties, place: Place) -> None:
 
 
 def _permission(name: str, told: Properties, place: Place) -> Made:
-    """Asked for by the API, as CloudFormation does; what moto keeps of it has not the conditions."""
+    """Asked for by the API; what moto keeps of it has not the conditions, and is exchanged."""
     from moto.awslambda.utils import get_backend
 
     function, _, qualifier = told["FunctionName"].rpartition(":function:")[2].partition(":")
@@ -247,7 +247,7 @@ KINDS = (
                 "Tags",
                 "ReservedConcurrentExecutions",
             }
-        ),  # fmt: skip
+        ),
     ),
     Kind(
         "AWS::Lambda::Version",

@@ -240,7 +240,15 @@ KINDS = (
         _bucket_changed,
         name="BucketName",
         known=frozenset(
-            ["BucketName", "VersioningConfiguration", "BucketEncryption", "PublicAccessBlockConfiguration", "OwnershipControls", "LifecycleConfiguration", "Tags"]
+            [
+                "BucketName",
+                "VersioningConfiguration",
+                "BucketEncryption",
+                "PublicAccessBlockConfiguration",
+                "OwnershipControls",
+                "LifecycleConfiguration",
+                "Tags",
+            ]
         ),
     ),
     Kind(
@@ -257,7 +265,16 @@ KINDS = (
         _repository_changed,
         name="RepositoryName",
         known=frozenset(
-            ["RepositoryName", "EncryptionConfiguration", "ImageScanningConfiguration", "ImageTagMutability", "LifecyclePolicy", "RepositoryPolicyText", "EmptyOnDelete", "Tags"]
+            [
+                "RepositoryName",
+                "EncryptionConfiguration",
+                "ImageScanningConfiguration",
+                "ImageTagMutability",
+                "LifecyclePolicy",
+                "RepositoryPolicyText",
+                "EmptyOnDelete",
+                "Tags",
+            ]
         ),
     ),
     Kind(
