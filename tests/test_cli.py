@@ -19,7 +19,7 @@ from PIL import Image
 import kennel
 from kennel.bundle import Bundle
 from kennel.cli import VERBS, main, show
-from kennel.errors import KennelError, UsageError
+from kennel.errors import KennelError, Stopped, UsageError
 
 KENNEL = [sys.executable, "-m", "kennel"]
 
@@ -188,6 +188,22 @@ def test_ctrl_c_ends_with_130_and_no_traceback(
     code, out, err = outcome(["show", "x"], capsys)
     assert (code, out) == (130, "")
     assert err.strip() == "stopped: nothing was left half-written."
+
+
+@pytest.mark.parametrize(("rank", "code"), [("0", 143), ("1", 0)])
+def test_of_a_stopped_runs_processes_the_first_says_it_and_no_other_fails(
+    rank: str, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Lightning kills the first one, in the middle of what it writes, when another fails."""
+
+    def stopped(_: object) -> int:
+        raise Stopped("SIGTERM", signal.SIGTERM)
+
+    monkeypatch.setenv("LOCAL_RANK", rank)
+    monkeypatch.setattr(show, "run", stopped)
+    said, _, complained = outcome(["show", "anything"], capsys)
+    assert said == code
+    assert ("stopped (SIGTERM)" in complained) == (rank == "0")
 
 
 @pytest.mark.parametrize("words", [["--help"], ["train", "--help"], ["show", "tiny"]])

@@ -90,9 +90,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         _say_error(error.message, error.fix)
         return error.exit_code
     except Stopped as stop:
-        if os.environ.get("LOCAL_RANK", "0") == "0":  # of a run's processes the first says it
-            sys.stderr.write(f"\nstopped ({stop.why}): {stop.message}\n")
-            sys.stderr.write(f"next: {stop.fix}\n" if stop.fix else "")
+        if os.environ.get("LOCAL_RANK", "0") != "0":
+            # Of a run's processes the first says it. Lightning kills the first when another ends
+            # with anything but 0, while it still writes what the run became.
+            return 0
+        sys.stderr.write(f"\nstopped ({stop.why}): {stop.message}\n")
+        sys.stderr.write(f"next: {stop.fix}\n" if stop.fix else "")
         return stop.exit_code
     except KeyboardInterrupt:
         sys.stderr.write("\nstopped: nothing was left half-written.\n")
