@@ -27,7 +27,8 @@ from kennel.cloud.deployment import Deployment, Stack
 from kennel.cloud.function import Check, Version
 from kennel.cloud.going_back import back_to
 from kennel.cloud.image import Image, push, pushed
-from kennel.cloud.stacks import DEAD, STUCK, State, remove, settle, state_of
+from kennel.cloud.mending import settle
+from kennel.cloud.stacks import DEAD, STUCK, State, remove, state_of
 
 Say = Callable[[str], None]
 Sleep = Callable[[float], None]
