@@ -32,7 +32,7 @@ class Place:
     bundle_before: str = ""
 
     def use(self, bundle: str, **how: Any) -> None:
-        """From now on that bundle is meant: it is there, in the image, and the function knows it."""
+        """From now on that bundle is meant: it is there and in the image; the function knows it."""
         path = self.folder / "bundles" / bundle
         if not path.exists():
             tiny_bundle(path, bundle_id=bundle, **how)

@@ -159,8 +159,10 @@ class Door:
         if operation in aws.refuse:
             return _refused(start, environ, *aws.refuse[operation])
         if operation in aws.answer:
-            start("200 OK", [("Content-Type", "application/json")])
-            return [json.dumps(aws.answer[operation]()).encode()]
+            answer = aws.answer[operation]()
+            kind = "text/xml" if isinstance(answer, str) else "application/json"
+            start("200 OK", [("Content-Type", kind)])
+            return [(answer if isinstance(answer, str) else json.dumps(answer)).encode()]
         if operation.startswith(READS):
             return self.application(environ, start)
         aws.changed.append(operation)
@@ -295,7 +297,7 @@ def stand_in_engine(folder: Path) -> Engine:
     (folder / "images").mkdir(parents=True)
     (folder / "bin").mkdir()
     program = folder / "bin" / "docker"
-    shutil.copy(ROOT / "tests" / "stand_in_docker", program)
+    shutil.copy(ROOT / "tests" / "stand_in_docker.py", program)
     text = program.read_text(encoding="utf-8").replace("/usr/bin/env python3", sys.executable, 1)
     program.write_text(text, encoding="utf-8")
     program.chmod(0o755)

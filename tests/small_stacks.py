@@ -1,4 +1,4 @@
-"""A deployment as `make synth` writes one, small: a bucket, a repository, a function of an image."""
+"""A deployment as `make synth` writes one, small: a bucket, a repository, a function."""
 
 from __future__ import annotations
 

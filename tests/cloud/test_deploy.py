@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 from bundles import tiny_bundle
@@ -241,9 +240,9 @@ def test_a_rollback_that_failed_is_gone_on_with(place: Place) -> None:
     place.run("deploy", "--yes")
     place.aws.become("kennel-images", "UPDATE_ROLLBACK_FAILED")
 
-    def gone_on() -> dict[str, Any]:
+    def gone_on() -> str:
         place.aws.become("kennel-images", "UPDATE_ROLLBACK_COMPLETE")
-        return {}
+        return "<ContinueUpdateRollbackResponse/>"
 
     place.aws.answer["ContinueUpdateRollback"] = gone_on
     code, _, err = place.run("deploy", "--yes")
@@ -283,9 +282,9 @@ def test_a_template_that_is_refused_leaves_no_stack(place: Place) -> None:
     broken = storage()
     broken["Resources"]["Data"]["Properties"]["BucketName"] = {"Ref": "Nobody"}
     write_stacks(place.templates, storage=broken)
+    planned = plan(read_deployment(place.templates), only=("storage",))
     with pytest.raises(CloudError):
-        deployment = read_deployment(place.templates)
-        deploy(plan(deployment, only=("storage",)), sleep=lambda _: None)
+        deploy(planned, sleep=lambda _: None)
     assert place.aws.stacks() == {}
 
 

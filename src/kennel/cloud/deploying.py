@@ -138,8 +138,10 @@ def _step(
                 "the service has no image yet.", fix="name one: --image kennel-serve --bundle DIR"
             )
         return Step(stack, "new", added(stack))
-    if state.status in (*DEAD, *STUCK, "REVIEW_IN_PROGRESS"):
+    if state.status in (*DEAD, "REVIEW_IN_PROGRESS"):
         return Step(stack, "mended", added(stack), status=state.status)
+    if state.status in STUCK:
+        return Step(stack, "mended", status=state.status)
     values = _values(stack, image, digest)
     proposal = propose(deployment, stack, state, values, sleep=sleep)
     moves = stack.room == "service" and image is not None and digest is None

@@ -54,9 +54,10 @@ def settle(
     dead = state.status == "REVIEW_IN_PROGRESS" or state.status in DEAD
     if dead:
         _check_data(stack, state)
+    if mend or state.status in WHOLE:
+        _drop_change_sets(stack.name, state.stack_id)
     if not mend:
         return state
-    _drop_change_sets(stack.name, state.stack_id)
     if dead:
         say(f"{stack.name}: {state.status}, left by an earlier try; removed, to be made anew")
         own = [name for kind, name in resources(state) if kind == BUCKET]

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""As much of Docker as a deployment asks of it, for machines without an engine: images are JSON files in
-STAND_IN_IMAGES, and a push puts a manifest into the ECR that AWS_ENDPOINT_URL names. Every call is a line of STAND_IN_SAID.
+"""As much of Docker as a deployment asks of it, for machines without an engine: images are JSON
+files in STAND_IN_IMAGES, a push puts a manifest into the ECR that AWS_ENDPOINT_URL names, and every
+call is a line of STAND_IN_SAID.
 """
 
 import base64
@@ -19,9 +20,14 @@ with Path(os.environ["STAND_IN_SAID"]).open("a", encoding="utf-8") as said:
 def image(reference: str) -> dict:
     for path in images.glob("*.json"):
         told = json.loads(path.read_text(encoding="utf-8"))
-        if reference in (path.stem, told["Id"], told["Id"].removeprefix("sha256:"), *told.get("Tags", ())):
+        own = told["Id"].removeprefix("sha256:")
+        if reference in (path.stem, told["Id"], own, *told.get("Tags", ())):
             return told | {"path": path}
     sys.exit(f"Error: No such image: {reference}")
+
+
+def part(kind: str, digest: str) -> dict:
+    return {"mediaType": f"application/vnd.docker.{kind}", "size": 9, "digest": digest}
 
 
 match words:
@@ -44,7 +50,8 @@ match words:
     case ["tag", reference, target]:
         told = image(reference)
         path = told.pop("path")
-        path.write_text(json.dumps(told | {"Tags": [*told.get("Tags", ()), target]}), encoding="utf-8")
+        told["Tags"] = [*told.get("Tags", ()), target]
+        path.write_text(json.dumps(told), encoding="utf-8")
     case ["image", "rm", "--no-prune", _]:
         pass
     case ["push", "--quiet", target]:
@@ -52,19 +59,21 @@ match words:
 
         told = image(target)
         registry, _, rest = target.partition("/")
-        signed = json.loads((Path(os.environ["DOCKER_CONFIG"]) / "config.json").read_text(encoding="utf-8"))
+        settings = Path(os.environ["DOCKER_CONFIG"]) / "config.json"
+        signed = json.loads(settings.read_text(encoding="utf-8"))
         user, _, token = base64.b64decode(signed["auths"][registry]["auth"]).decode().partition(":")
         if user != "AWS" or not token:
             sys.exit("unauthorized: authentication required")
         repository, _, tag = rest.partition(":")
         layer = hashlib.sha256(told["Id"].encode()).hexdigest()
-        docker = "application/vnd.docker"
         manifest = {
             "schemaVersion": 2,
-            "mediaType": f"{docker}.distribution.manifest.v2+json",
-            "config": {"mediaType": f"{docker}.container.image.v1+json", "size": 1, "digest": told["Id"]},
-            "layers": [{"mediaType": f"{docker}.image.rootfs.diff.tar.gzip", "size": 9, "digest": f"sha256:{layer}"}],
+            "mediaType": "application/vnd.docker.distribution.manifest.v2+json",
+            "config": part("container.image.v1+json", told["Id"]),
+            "layers": [part("image.rootfs.diff.tar.gzip", f"sha256:{layer}")],
         }
-        boto3.client("ecr").put_image(repositoryName=repository, imageTag=tag, imageManifest=json.dumps(manifest))
+        boto3.client("ecr").put_image(
+            repositoryName=repository, imageTag=tag, imageManifest=json.dumps(manifest)
+        )
     case _:
         sys.exit(f"unknown command: {words}")
