@@ -38,6 +38,7 @@ from kennel.cloud.runner import sweep  # noqa: E402
 REAPER = ROOT / "deploy" / "aws" / "functions" / "reaper.py"
 REAP_S, SWEEP_S = 15 * 60.0, 3 * 3600.0
 HORIZON_S = 30 * 3600.0
+WAIT_S = 900.0  # real ones, for a job whose clock is simulated
 USD_PER_HOUR = 0.526  # g4dn.xlarge on demand, us-east-1, 2026
 NOTHING = Fault()
 CHILDREN = multiprocessing.get_context("forkserver")
@@ -175,8 +176,8 @@ class World:
         words = ((flow, job), fault, clock, output, (crash.hours, self.environment))
         child = CHILDREN.Process(target=work, args=words)
         child.start()
-        child.join(120)
-        assert child.exitcode is not None
+        child.join(WAIT_S)
+        assert child.exitcode is not None, f"{flow}, {job}: {fault} does not end"
         self.now_s += float(kept.read_text() or 0)
         return child.exitcode == 0
 

@@ -17,6 +17,7 @@ from kennel.cli import main
 
 pytestmark = pytest.mark.slow  # trains
 ROOT = Path(__file__).parents[2]
+BEGINS = "has no checkpoint yet: starting"
 SETTINGS = (
     *("data.csv=data/dataset.csv", "trainer.accelerator=cpu", "data.num_workers=0"),
     *("model=mambaout", "model.dims=[8,16,24,32]", "model.depths=[1,1,1,1]"),
@@ -43,8 +44,8 @@ def machine(folder: Path, photos: Path) -> Path:
     return folder
 
 
-def work(folder: Path, *, taken: bool, what: str = "train") -> tuple[int, str]:
-    """`make gpu`'s line there; its exit code, and what it told the workflow."""
+def work(folder: Path, *, taken: bool, what: str = "train") -> tuple[int, str, str]:
+    """`make gpu`'s line there; its exit code, what it told the workflow, and what it said."""
     output, notice = folder / "output", folder / "notice"
     output.touch()
     environment = {
@@ -79,8 +80,7 @@ def work(folder: Path, *, taken: bool, what: str = "train") -> tuple[int, str]:
     finally:
         over.set()
         watcher.join()
-    print(done.stdout, done.stderr)
-    return done.returncode, output.read_text(encoding="utf-8")
+    return done.returncode, output.read_text(encoding="utf-8"), done.stderr
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
@@ -94,11 +94,15 @@ def test_a_run_that_is_taken_away_ends_elsewhere_with_the_weights_of_one_that_wa
     photos: Path, tmp_path: Path
 ) -> None:
     first, second, uncut = (tmp_path / name for name in ("first", "second", "uncut"))
-    assert work(machine(first, photos), taken=True) == (0, "taken=true\n")
+    code, told, said = work(machine(first, photos), taken=True)
+    assert (code, told) == (0, "taken=true\n"), said
+    assert BEGINS in said
     machine(second, photos)
     shutil.copytree(first / "runs", second / "runs")  # the artifact `left`
-    assert work(second, taken=False) == (0, "")
-    assert work(machine(uncut, photos), taken=False) == (0, "")
+    code, told, said = work(second, taken=False)
+    assert (code, told) == (0, ""), said
+    assert BEGINS not in said  # it goes on, and does not do it all again
+    assert work(machine(uncut, photos), taken=False)[:2] == (0, "")
     best = "runs/gpu-777/checkpoints/best.safetensors"
     assert (second / best).read_bytes() == (uncut / best).read_bytes()
     own, other = weights(second), weights(uncut)
@@ -109,10 +113,10 @@ def test_a_run_that_is_taken_away_ends_elsewhere_with_the_weights_of_one_that_wa
 def test_a_run_that_fails_is_not_queued_again(photos: Path, tmp_path: Path) -> None:
     folder = machine(tmp_path / "one", photos)
     (folder / "data" / "dataset.csv").unlink()
-    code, told = work(folder, taken=False)
+    code, told, _ = work(folder, taken=False)
     assert code not in (0, 143)
     assert told == ""
 
 
 def test_a_job_of_no_such_kind_is_refused(photos: Path, tmp_path: Path) -> None:
-    assert work(machine(tmp_path / "one", photos), taken=False, what="rm") == (2, "")
+    assert work(machine(tmp_path / "one", photos), taken=False, what="rm")[:2] == (2, "")
