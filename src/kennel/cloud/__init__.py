@@ -16,6 +16,22 @@ CONNECT_S, READ_S = 10, 60
 CERTAIN = "Insufficient"  # of capacity: EC2 answers 500, and has made nothing
 
 
+SIGN_IN = "sign in again: aws sso login; in a workflow, run the job again"
+EXPIRED = ("ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired")
+DENIED = ("AccessDeniedException", "AccessDenied", "UnauthorizedOperation")
+UNKNOWN = {
+    **dict.fromkeys(
+        ("InvalidClientTokenId", "UnrecognizedClientException", "AuthFailure"),
+        "the key is not known, or the region is not enabled: see AWS_PROFILE, AWS_ACCESS_KEY_ID "
+        "and AWS_REGION",
+    ),
+    **dict.fromkeys(
+        ("SignatureDoesNotMatch", "InvalidSignatureException"),
+        "the secret does not belong to the key, or this machine's clock is wrong",
+    ),
+}
+
+
 class CloudError(KennelError):
     """The cloud refuses, or cannot be reached.
 
@@ -44,11 +60,14 @@ def client(service: str) -> Any:
 @cache  # of one environment: each takes a third of a second to make
 def _client(service: str, _environment: tuple[tuple[str, str], ...]) -> Any:
     boto3, config = need("boto3", extra="aws"), need("botocore.config", extra="aws")
-    session = boto3.session.Session()
-    if not session.region_name:
-        raise CloudError("no region is set.", fix="such as AWS_REGION=eu-central-1")
-    limits = config.Config(connect_timeout=CONNECT_S, read_timeout=READ_S)
-    return session.client(service, config=limits)
+    # boto3 itself reads AWS_DEFAULT_REGION alone; other tools of AWS read AWS_REGION first.
+    region = os.environ.get("AWS_REGION") or None
+    with asking(f"a client of {service}", fixes={}):
+        session = boto3.session.Session(region_name=region)
+        if not session.region_name:
+            raise CloudError("no region is set.", fix="such as AWS_REGION=eu-central-1")
+        limits = config.Config(connect_timeout=CONNECT_S, read_timeout=READ_S)
+        return session.client(service, config=limits)
 
 
 @contextmanager
@@ -69,7 +88,7 @@ def asking(what: str, *, fixes: dict[str, str]) -> Iterator[None]:
         code, words = str(told.get("Code", "")), str(told.get("Message", "")).rstrip(". ")
         status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") or 0)
         denied = f"the role needs the right to do it: {what}"
-        general = {"AccessDeniedException": denied, "UnauthorizedOperation": denied}
+        general = {**dict.fromkeys(DENIED, denied), **dict.fromkeys(EXPIRED, SIGN_IN), **UNKNOWN}
         raise CloudError(
             f"AWS refuses {what}: {code}{f', {words}' if words else ''}.",
             fix={**general, **fixes}.get(code, "see the settings, the region and the role"),
@@ -82,6 +101,22 @@ def asking(what: str, *, fixes: dict[str, str]) -> Iterator[None]:
             fix="in a workflow: `id-token: write` and aws-actions/configure-aws-credentials; at "
             "home: aws sso login",
             code="NoCredentials",
+        ) from error
+    except exceptions.ProfileNotFound as error:
+        raise CloudError(
+            f"{str(error).rstrip('.')}.",
+            fix="see AWS_PROFILE; aws configure list-profiles",
+            code="NoCredentials",
+        ) from error
+    except (
+        exceptions.SSOError,  # a sign-in that has expired, or never was
+        exceptions.TokenRetrievalError,
+        exceptions.CredentialRetrievalError,
+    ) as error:
+        raise CloudError(
+            f"the sign-in at AWS is good no more: {str(error).rstrip('.')}.",
+            fix=SIGN_IN,
+            code="ExpiredToken",
         ) from error
     except exceptions.BotoCoreError as error:
         raise CloudError(

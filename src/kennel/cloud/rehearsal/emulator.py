@@ -28,6 +28,8 @@ class Emulator:
 
     Attributes:
         function: whose URL the door is.
+        heard: file with who asked what.
+        ours, moto: types of CloudFormation that are played, and by whom.
         keys: access key -> secret, of users that were made here.
     """
 
@@ -37,6 +39,8 @@ class Emulator:
     process: subprocess.Popen[bytes]
     log: Path
     heard: Path
+    ours: frozenset[str]
+    moto: frozenset[str]
     keys: dict[str, str] = field(default_factory=dict)
     users: dict[str, str] = field(default_factory=dict)
 
@@ -190,13 +194,23 @@ def emulated(folder: Path, *, door: str, region: str, function: str) -> Iterator
         )
     try:
         assert process.stdout is not None
-        address = process.stdout.readline().decode().strip()
-        if not address:
+        first = process.stdout.readline()
+        if not first:
             raise CloudError(
                 f"moto's server did not start: {log.read_text(errors='replace')[-500:]}",
                 fix="pip install 'kennel-ml[rehearse]'",
             )
-        yield Emulator(address, region, function, process, log, heard)
+        said = json.loads(first)
+        yield Emulator(
+            said["address"],
+            region,
+            function,
+            process,
+            log,
+            heard,
+            frozenset(said["ours"]),
+            frozenset(said["moto"]),
+        )
     finally:
         process.kill()
         process.wait()

@@ -41,12 +41,15 @@ class Function:
         runnables: digest -> what it stands for.
         folder: for sandboxes.
         hand_on: what a sandbox said, line by line, goes there: configuration, lines.
+        stalled: events are given to sandboxes that stay frozen, as to one that hangs.
     """
 
     runnables: Mapping[str, Runnable]
     folder: Path
     hand_on: Callable[[Configuration, list[str]], None] = lambda *_: None
     cold_starts: list[ColdStart] = field(default_factory=list)
+    stalled: bool = False
+    _all: list[Sandbox] = field(default_factory=list)
     _idle: list[Sandbox] = field(default_factory=list)
     _busy: int = 0
     _number: int = 0
@@ -83,10 +86,12 @@ class Function:
                 self._busy -= 1
 
     def end(self) -> None:
-        """Ends all sandboxes; nothing is begun after it."""
+        """Ends all sandboxes, those that answer as well; nothing is begun after it."""
         with self._lock:
             self._ended = True
-        self.rest()
+            every, self._idle = list(self._all), []
+        for each in every:
+            self._end(each)
 
     def rest(self) -> None:
         """Ends the sandboxes that wait, as AWS does after some minutes."""
@@ -97,7 +102,7 @@ class Function:
 
     def _ask(self, sandbox: Sandbox, event: dict[str, object], how: Configuration) -> object:
         try:
-            said = sandbox.invoke(event, timeout_s=how.timeout_s)
+            said = sandbox.invoke(event, timeout_s=how.timeout_s, stalled=self.stalled)
         except BaseException as error:
             if isinstance(error, TimedOutError):
                 self.hand_on(how, [str(error)])
@@ -123,6 +128,12 @@ class Function:
                 self._number += 1
                 number = self._number
             sandbox = begin(what, how, self.folder / f"{number:03}")
+            with self._lock:
+                self._all.append(sandbox)
+                ended = self._ended
+            if ended:
+                self._end(sandbox)
+                raise ThrottledError
             try:
                 if sandbox.ready(limit_s):
                     start = ColdStart(sandbox.init_s, how.version, how.digest)
@@ -139,6 +150,9 @@ class Function:
 
     def _end(self, sandbox: Sandbox) -> None:
         sandbox.end()
+        with self._lock:
+            if sandbox in self._all:
+                self._all.remove(sandbox)
         self._tell(sandbox)
 
     def _tell(self, sandbox: Sandbox) -> None:

@@ -98,14 +98,16 @@ class Sandbox:
     def alive(self) -> bool:
         return all(each.poll() is None for each in self.processes)
 
-    def invoke(self, event: dict[str, object], *, timeout_s: float) -> object:
-        """Hands over one event; the sandbox is awake only meanwhile.
+    def invoke(
+        self, event: dict[str, object], *, timeout_s: float, stalled: bool = False
+    ) -> object:
+        """Hands over one event; the sandbox is awake only meanwhile, or not at all.
 
         Raises:
             TimedOutError, FunctionError: it is of no more use.
         """
-        self._signal(signal.SIGCONT)
-        self.frozen = False
+        self._signal(signal.SIGSTOP if stalled else signal.SIGCONT)
+        self.frozen = stalled
         said = self.service.invoke(event, timeout_s=timeout_s)
         # It is frozen when it waits for the next event, not in the middle of asking.
         if not self.service.waits.wait(1.0) and not self.alive():

@@ -1,12 +1,13 @@
 """moto's server with what is ours: `python -m kennel.cloud.rehearsal.aws --door ADDRESS`.
 
-Listens on a free port of loopback and prints its address, one line. Ends with its standard input,
+Listens on a free port of loopback and prints its address and the types it knows, one line of JSON. Ends with its standard input,
 so that it does not outlive whoever started it.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import os
 import sys
@@ -25,6 +26,7 @@ def main() -> None:
     os.environ["MOTO_LAMBDA_STUB_ECR"] = "false"  # an image that is not there is refused
     os.environ["MOTO_IAM_LOAD_MANAGED_POLICIES"] = "true"
 
+    from moto.cloudformation import parsing
     from moto.moto_server import werkzeug_app
     from werkzeug.serving import make_server
 
@@ -44,7 +46,8 @@ def main() -> None:
     address = f"http://127.0.0.1:{server.server_port}"
     os.environ["KENNEL_REHEARSAL_AWS"] = address
     threading.Thread(target=_with_stdin, daemon=True).start()
-    print(address, flush=True)
+    types = {"ours": sorted(kinds.every_kind()), "moto": sorted(parsing.get_model_map())}
+    print(json.dumps({"address": address, **types}), flush=True)
     server.serve_forever()
 
 

@@ -43,12 +43,28 @@ def correct() -> None:
                 self.events.append((key, "CREATE_COMPLETE", ""))
             return found
 
+        def __iter__(self) -> Any:
+            """What is there; asked for, what is not would be made."""
+            return iter([name for name in self._resource_json_map if name in self._parsed_resources])
+
+        def __len__(self) -> int:
+            return len(list(iter(self)))
+
         def _told(self, key: str, status: str) -> bool:
             return any(each[:2] == (key, status) for each in self.events)
 
         def _resolved(self, key: str) -> Any:
             told = copy.deepcopy(self._resource_json_map[key])
             return parsing.clean_json(told.get("Properties", {}), self)
+
+        def parse_ssm_parameter(self, value: str, value_type: str) -> str:
+            """A public parameter that names a machine image names one of moto's."""
+            if value.startswith("/aws/service/") and "Image::Id" in value_type:
+                from moto.ec2 import ec2_backends
+
+                images = ec2_backends[self._account_id][self._region_name].describe_images()
+                return str(images[0].id)
+            return super().parse_ssm_parameter(value, value_type)
 
         def create(self, template: dict[str, Any]) -> bool:
             _refuse_unknown(template)
@@ -134,6 +150,8 @@ def correct() -> None:
     models.ResourceMap = Strict  # type: ignore[misc]
     backend: Any = models.CloudFormationBackend
     backend.execute_change_set = _execute_change_set
+    backend.create_change_set = _by_name(backend.create_change_set)
+    models.ChangeSet.diff = _changes  # type: ignore[method-assign]
     backend.create_stack = _creating(backend.create_stack)
     backend.update_stack = _update_stack
     backend.delete_stack = _delete_stack
@@ -277,6 +295,35 @@ def _execute_change_set(self: Any, change_set_name: str, stack_name: str | None 
         stack.tags = change_set.tags
     _apply(stack, change_set.template, change_set.parameters, change_set.change_set_type)
     change_set.execution_status = "EXECUTE_COMPLETE"
+
+
+def _by_name(create: Any) -> Any:
+    """A stack may be named by its ARN; moto looks for names alone."""
+
+    def create_change_set(self: Any, stack_name: str, *words: Any, **more: Any) -> Any:
+        known = self.stacks.get(stack_name)
+        return create(self, known.name if known else stack_name, *words, **more)
+
+    return create_change_set
+
+
+def _changes(self: Any) -> list[Any]:
+    """What a change set would change: by the template, and by values of parameters."""
+    from moto.cloudformation.models import Change
+
+    before, after = self.stack.resource_map._resource_json_map, self.template_dict["Resources"]
+    resolved = self.stack.resource_map.resolved_parameters
+    moved = {name for name, said in (self.parameters or {}).items() if resolved.get(name) != said}
+    found = []
+    for name in in_order(after):
+        if name not in before:
+            found.append(Change("Add", name, after[name]["Type"]))
+        elif after[name] != before[name] or moved & set(_named(after[name])):
+            found.append(Change("Modify", name, after[name]["Type"]))
+            moved.add(name)  # and what refers to it
+    return found + [
+        Change("Remove", name, before[name]["Type"]) for name in before if name not in after
+    ]
 
 
 def _creating(create: Any) -> Any:

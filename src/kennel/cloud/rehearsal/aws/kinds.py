@@ -94,9 +94,16 @@ def tags_of(properties: Properties) -> dict[str, str]:
 
 def every_kind() -> dict[str, Kind]:
     """The types that are ours, by name."""
-    from kennel.cloud.rehearsal.aws import of_lambda, of_runners, of_storage, of_watching
+    from kennel.cloud.rehearsal.aws import (
+        of_identity,
+        of_lambda,
+        of_network,
+        of_storage,
+        of_time,
+        of_watching,
+    )
 
-    rooms = (of_storage, of_lambda, of_watching, of_runners)
+    rooms = (of_storage, of_lambda, of_watching, of_network, of_identity, of_time)
     return {each.type: each for room in rooms for each in room.KINDS}
 
 

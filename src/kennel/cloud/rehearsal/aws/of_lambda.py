@@ -18,6 +18,10 @@ SETTINGS = (
     "EphemeralStorage", "TracingConfig", "SnapStart", "LoggingConfig", "ImageConfig",
     "VpcConfig", "Layers",
 )  # fmt: skip
+PERMISSION = (
+    "Action", "Principal", "FunctionUrlAuthType", "InvokedViaFunctionUrl", "SourceArn",
+    "SourceAccount",
+)  # fmt: skip
 
 
 def _function(name: str, told: Properties, place: Place) -> Made:
@@ -45,7 +49,7 @@ def _function_changed(made: Made, told: Properties, place: Place) -> Made:
 def _reserve(aws: Any, name: str, told: Properties) -> None:
     if (most := told.get("ReservedConcurrentExecutions")) is not None:
         aws.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=int(most))
-    else:
+    elif "ReservedConcurrentExecutions" in aws.get_function_concurrency(FunctionName=name):
         aws.delete_function_concurrency(FunctionName=name)
 
 
@@ -146,11 +150,34 @@ def _url_deleted(made: Made, told: Properties, place: Place) -> None:
 
 
 def _permission(name: str, told: Properties, place: Place) -> Made:
-    """Through the model: the API's parameters are not kept as conditions by moto."""
+    """Asked for by the API, as CloudFormation does; what moto keeps of it has not the conditions."""
     from moto.awslambda.utils import get_backend
 
     function, _, qualifier = told["FunctionName"].rpartition(":function:")[2].partition(":")
-    found = get_backend(place.account, place.region).get_function(function)
+    words = {key: told[key] for key in PERMISSION if key in told}
+    place.client("lambda").add_permission(
+        FunctionName=function,
+        StatementId=name,
+        **({"Qualifier": qualifier} if qualifier else {}),
+        **words,
+    )
+    arn = f"arn:aws:lambda:{place.region}:{place.account}:function:{function}"
+    statement = {
+        "Sid": name,
+        "Effect": "Allow",
+        "Principal": _principal(str(told["Principal"])),
+        "Action": told["Action"],
+        "Resource": f"{arn}:{qualifier}" if qualifier else arn,
+    }
+    if condition := _condition(told):
+        statement["Condition"] = condition
+    kept = get_backend(place.account, place.region).get_function(function).policy.statements
+    [at] = [number for number, each in enumerate(kept) if each.get("Sid") == name]
+    kept[at] = statement
+    return Made(name)
+
+
+def _condition(told: Properties) -> dict[str, dict[str, str]]:
     condition: dict[str, dict[str, str]] = {}
     if auth := told.get("FunctionUrlAuthType"):
         condition.setdefault("StringEquals", {})["lambda:FunctionUrlAuthType"] = auth
@@ -160,17 +187,7 @@ def _permission(name: str, told: Properties, place: Place) -> Made:
         condition.setdefault("ArnLike", {})["AWS:SourceArn"] = arn
     if account := told.get("SourceAccount"):
         condition.setdefault("StringEquals", {})["AWS:SourceAccount"] = account
-    arn = f"arn:aws:lambda:{place.region}:{place.account}:function:{function}"
-    statement = {
-        "Sid": name,
-        "Effect": "Allow",
-        "Principal": _principal(str(told["Principal"])),
-        "Action": told["Action"],
-        "Resource": f"{arn}:{qualifier}" if qualifier else arn,
-        **({"Condition": condition} if condition else {}),
-    }
-    found.policy.statements.append(statement)
-    return Made(name)
+    return condition
 
 
 def _principal(said: str) -> Any:
@@ -249,9 +266,6 @@ KINDS = (
         "AWS::Lambda::Permission",
         _permission,
         _permission_deleted,
-        known=frozenset(
-            {"FunctionName", "Action", "Principal", "FunctionUrlAuthType", "InvokedViaFunctionUrl",
-             "SourceArn", "SourceAccount"}
-        ),  # fmt: skip
+        known=frozenset({"FunctionName", *PERMISSION}),
     ),
 )

@@ -84,7 +84,9 @@ def _alarm_deleted(made: Made, told: Properties, place: Place) -> None:
 def _dashboard(name: str, told: Properties, place: Place) -> Made:
     body = told["DashboardBody"]
     json.loads(body)  # AWS refuses what is no JSON
-    place.client("cloudwatch").put_dashboard(DashboardName=name, DashboardBody=body)
+    place.client("cloudwatch").put_dashboard(
+        DashboardName=name, DashboardBody=body, Tags=_pairs(told)
+    )
     return Made(name)
 
 
@@ -112,6 +114,7 @@ def _budget(name: str, told: Properties, place: Place) -> Made:
             }
             for each in told.get("NotificationsWithSubscribers", ())
         ],
+        ResourceTags=_pairs({"Tags": told.get("ResourceTags", ())}),
     )
     return Made(budget["BudgetName"])
 
@@ -162,7 +165,7 @@ KINDS = (
         _dashboard_deleted,
         lambda made, told, place: _dashboard(made.identity, told, place),
         name="DashboardName",
-        known=frozenset({"DashboardName", "DashboardBody"}),
+        known=frozenset({"DashboardName", "DashboardBody", "Tags"}),
     ),
     Kind(
         "AWS::Budgets::Budget",

@@ -1,8 +1,6 @@
-"""Schedules, GitHub's identity provider: what a rented machine's end hangs on, and who may rent."""
+"""Schedules and rules: what happens by itself, later. moto keeps them and fires none."""
 
 from __future__ import annotations
-
-from typing import Any
 
 from kennel.cloud.rehearsal.aws.kinds import Kind, Made, Place, Properties, gone, tags_of
 
@@ -10,6 +8,11 @@ SCHEDULE = (
     "Description", "ScheduleExpression", "ScheduleExpressionTimezone", "FlexibleTimeWindow",
     "State", "Target", "GroupName",
 )  # fmt: skip
+RULE = ("Description", "EventBusName", "EventPattern", "ScheduleExpression", "State")
+
+
+def _pairs(told: Properties) -> list[dict[str, str]]:
+    return [{"Key": key, "Value": value} for key, value in tags_of(told).items()]
 
 
 def _schedule(name: str, told: Properties, place: Place) -> Made:
@@ -31,9 +34,8 @@ def _schedule_deleted(made: Made, told: Properties, place: Place) -> None:
 
 
 def _group(name: str, told: Properties, place: Place) -> Made:
-    tags = [{"Key": key, "Value": value} for key, value in tags_of(told).items()]
-    arn = place.client("scheduler").create_schedule_group(Name=name, Tags=tags)["ScheduleGroupArn"]
-    return Made(name, {"Arn": arn})
+    found = place.client("scheduler").create_schedule_group(Name=name, Tags=_pairs(told))
+    return Made(name, {"Arn": found["ScheduleGroupArn"]})
 
 
 def _group_deleted(made: Made, told: Properties, place: Place) -> None:
@@ -41,18 +43,26 @@ def _group_deleted(made: Made, told: Properties, place: Place) -> None:
         scheduler.delete_schedule_group(Name=made.identity)
 
 
-def _provider(_: str, told: Properties, place: Place) -> Made:
-    tags = [{"Key": key, "Value": value} for key, value in tags_of(told).items()]
-    words: dict[str, Any] = {"ThumbprintList": told.get("ThumbprintList", [])}
-    arn = place.client("iam").create_open_id_connect_provider(
-        Url=told["Url"], ClientIDList=told.get("ClientIdList", []), Tags=tags, **words
-    )["OpenIDConnectProviderArn"]
-    return Made(arn, {"Arn": arn})
+def _rule(name: str, told: Properties, place: Place) -> Made:
+    events = place.client("events")
+    words = {key: told[key] for key in RULE if key in told}
+    arn = events.put_rule(Name=name, Tags=_pairs(told), **words)["RuleArn"]
+    if targets := told.get("Targets"):
+        events.put_targets(Rule=name, Targets=targets)
+    return Made(name, {"Arn": arn})
 
 
-def _provider_deleted(made: Made, told: Properties, place: Place) -> None:
-    with gone(place.client("iam"), "NoSuchEntity") as iam:
-        iam.delete_open_id_connect_provider(OpenIDConnectProviderArn=made.identity)
+def _rule_changed(made: Made, told: Properties, place: Place) -> Made:
+    _rule_deleted(made, told, place)
+    return _rule(made.identity, told, place)
+
+
+def _rule_deleted(made: Made, told: Properties, place: Place) -> None:
+    with gone(place.client("events"), "ResourceNotFoundException") as events:
+        found = events.list_targets_by_rule(Rule=made.identity)["Targets"]
+        if found:
+            events.remove_targets(Rule=made.identity, Ids=[each["Id"] for each in found])
+        events.delete_rule(Name=made.identity)
 
 
 KINDS = (
@@ -72,9 +82,11 @@ KINDS = (
         known=frozenset({"Name", "Tags"}),
     ),
     Kind(
-        "AWS::IAM::OIDCProvider",
-        _provider,
-        _provider_deleted,
-        known=frozenset({"Url", "ClientIdList", "ThumbprintList", "Tags"}),
+        "AWS::Events::Rule",
+        _rule,
+        _rule_deleted,
+        _rule_changed,
+        name="Name",
+        known=frozenset({*RULE, "Name", "Targets", "Tags"}),
     ),
 )
