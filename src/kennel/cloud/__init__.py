@@ -13,6 +13,7 @@ from typing import Any
 from kennel.errors import KennelError, need
 
 CONNECT_S, READ_S = 10, 60
+MOST_SAID = 400  # letters of what AWS, or a proxy before it, says
 CERTAIN = "Insufficient"  # of capacity: EC2 answers 500, and has made nothing
 
 
@@ -81,11 +82,12 @@ def asking(what: str, *, fixes: dict[str, str]) -> Iterator[None]:
         CloudError: instead of boto3's own.
     """
     exceptions: Any = need("botocore.exceptions", extra="aws")
+    unreadable: Any = need("botocore.parsers", extra="aws").ResponseParserError
     try:
         yield
     except exceptions.ClientError as error:
         told = error.response.get("Error", {})
-        code, words = str(told.get("Code", "")), str(told.get("Message", "")).rstrip(". ")
+        code, words = str(told.get("Code", "")), _line(told.get("Message", ""))
         status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") or 0)
         denied = f"the role needs the right to do it: {what}"
         general = {**dict.fromkeys(DENIED, denied), **dict.fromkeys(EXPIRED, SIGN_IN), **UNKNOWN}
@@ -118,9 +120,14 @@ def asking(what: str, *, fixes: dict[str, str]) -> Iterator[None]:
             fix=SIGN_IN,
             code="ExpiredToken",
         ) from error
-    except exceptions.BotoCoreError as error:
+    except (exceptions.BotoCoreError, unreadable) as error:
         raise CloudError(
-            f"AWS does not answer {what}: {str(error).rstrip('.')}.",
+            f"AWS does not answer {what}: {_line(error)}.",
             fix="see the network, AWS_REGION and AWS_ENDPOINT_URL",
             unsure=True,
         ) from error
+
+
+def _line(said: object) -> str:
+    """What was said, on one line that can be read."""
+    return " ".join(str(said).split())[:MOST_SAID].rstrip(". ")

@@ -6,34 +6,31 @@ The same command again finds nothing to do; after a cut at any point it goes on.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from kennel.cloud import CloudError, asking, client
+from kennel.cloud import CloudError
 from kennel.cloud import function as functions
+from kennel.cloud.changes import Change, Proposal, added, apply, drop, propose
+from kennel.cloud.deployed import (
+    BUNDLE,
+    DIGEST,
+    OUT_FUNCTION,
+    OUT_URL,
+    Deployed,
+    account,
+    outputs,
+    repository,
+)
 from kennel.cloud.deployment import Deployment, Stack
 from kennel.cloud.function import Check, Version
-from kennel.cloud.image import Image, bundle_of, push, pushed
-from kennel.cloud.stacks import (
-    DEAD,
-    STUCK,
-    Change,
-    Proposal,
-    State,
-    added,
-    apply,
-    drop,
-    propose,
-    remove,
-    settle,
-    state_of,
-)
+from kennel.cloud.going_back import back_to
+from kennel.cloud.image import Image, push, pushed
+from kennel.cloud.stacks import DEAD, STUCK, State, remove, settle, state_of
 
 Say = Callable[[str], None]
 Sleep = Callable[[float], None]
-DIGEST, BUNDLE = "ImageDigest", "BundleId"  # parameters of the service
-OUT_FUNCTION, OUT_URL, OUT_REPOSITORY = "FunctionName", "FunctionUrl", "RepositoryUri"
 
 
 @dataclass(frozen=True)
@@ -82,40 +79,6 @@ class Plan:
     def losses(self) -> tuple[Change, ...]:
         """What holds data and would be removed or replaced."""
         return tuple(each for step in self.steps for each in step.changes if each.keeps_data)
-
-
-@dataclass(frozen=True)
-class Deployed:
-    """What stands.
-
-    Attributes:
-        done: stacks that were changed. digest, bundle: of what answers.
-        version: of the function. checked: whether it was asked, and answered as the bundle does.
-    """
-
-    done: tuple[str, ...]
-    outputs: dict[str, str]
-    digest: str = ""
-    bundle: str = ""
-    version: int = 0
-    url: str = ""
-    checked: bool = False
-
-
-def account() -> str:
-    """Whose account it is.
-
-    Raises:
-        CloudError: there are no credentials, or they are good no more.
-    """
-    fixes = {
-        "ExpiredToken": "sign in again: aws sso login",
-        "ExpiredTokenException": "sign in again: aws sso login",
-        "InvalidClientTokenId": "the key is not known: see AWS_PROFILE and AWS_ACCESS_KEY_ID",
-        "SignatureDoesNotMatch": "the secret does not belong to the key, or the clock is wrong",
-    }
-    with asking("sts:GetCallerIdentity", fixes=fixes):
-        return str(client("sts").get_caller_identity()["Account"])
 
 
 def plan(
@@ -296,8 +259,8 @@ def _left_answering(
 ) -> Deployed:
     """The function answers with that image, and as the bundle does; or as before."""
     deployment = planned.deployment
-    state = state_of(_service(deployment).name)
-    function = (state.outputs or {})[OUT_FUNCTION]
+    said = outputs(deployment, "service")
+    function, url = said[OUT_FUNCTION], said.get(OUT_URL, "")
     present = functions.live(function)
     if present is None or present.digest != digest:
         # Cut between the two halves of a way back: the stack knows of none.
@@ -309,7 +272,6 @@ def _left_answering(
         functions.point(function, right.number)
         present = right
     bundle = planned.image.bundle if planned.image else ""
-    url = (state.outputs or {}).get(OUT_URL, "")
     result = replace(
         stood, digest=digest, bundle=bundle, version=present.number, url=url, checked=False
     )
@@ -321,7 +283,7 @@ def _left_answering(
         if planned.answering is None or planned.answering.digest == digest:
             raise
         say(f"{function}: {error.message} Back to version {planned.answering.number}")
-        _back(deployment, function, planned.answering, say=say, sleep=sleep)
+        back_to(deployment, function, planned.answering, say=say, sleep=sleep)
         raise CloudError(
             f"{error.message} The version before answers again.", fix=error.fix, code="WentBack"
         ) from error
@@ -329,96 +291,14 @@ def _left_answering(
     return replace(result, checked=True)
 
 
-def roll_back(
-    deployment: Deployment,
-    *,
-    say: Say = lambda _: None,
-    sleep: Sleep = time.sleep,
-) -> Deployed:
-    """Lets the version before answer: at once by the alias, then in the stack as well.
-
-    Raises:
-        CloudError: there is no service, or no version before.
-    """
-    account()
-    stack = _service(deployment)
-    state = settle(deployment, stack, say=say, sleep=sleep)
-    function = (state.outputs or {}).get(OUT_FUNCTION, "")
-    present = functions.live(function) if function else None
-    if present is None:
-        raise CloudError("there is no service to go back in.", fix="kennel cloud deploy")
-    earlier = before_this(deployment, function, present)
-    _back(deployment, function, earlier, say=say, sleep=sleep)
-    now = functions.live(function)
-    return Deployed(
-        (stack.name,),
-        dict(state.outputs or {}),
-        digest=earlier.digest,
-        bundle=_bundle(deployment, earlier.digest),
-        version=now.number if now else 0,
-        url=(state.outputs or {}).get(OUT_URL, ""),
-    )
-
-
-def before_this(deployment: Deployment, function: str, present: Version) -> Version:
-    """The version to go back to.
-
-    Raises:
-        CloudError: there is none.
-    """
-    earlier = functions.before(function, present)
-    if earlier is None:
-        raise CloudError(
-            f"{function} has no version before {present.number} with another image.",
-            fix="deploy the bundle that is meant: kennel cloud deploy --bundle bundles/<id>",
-        )
-    return earlier
-
-
-def _back(
-    deployment: Deployment, function: str, earlier: Version, *, say: Say, sleep: Sleep
-) -> None:
-    """The alias first, which takes a moment; then the stack, or its next update would undo it."""
-    functions.point(function, earlier.number)
-    say(f"{function}: version {earlier.number} answers")
-    stack = _service(deployment)
-    state = settle(deployment, stack, say=say, sleep=sleep)
-    with asking(f"cloudformation:GetTemplate {stack.name}", fixes={}):
-        told = client("cloudformation").get_template(StackName=stack.name)["TemplateBody"]
-    standing = replace(stack, body=told if isinstance(told, str) else _dumped(told))
-    values = {DIGEST: earlier.digest, BUNDLE: _bundle(deployment, earlier.digest)}
-    proposal = propose(deployment, standing, state, values, sleep=sleep)
-    if proposal.token:
-        apply(proposal, new=False, say=say, sleep=sleep)
-
-
-def _dumped(template: Mapping[str, object]) -> str:
-    import json
-
-    return json.dumps(template)
-
-
-def _service(deployment: Deployment) -> Stack:
-    stack = deployment.stack("service")
-    if stack is None:
-        raise CloudError("this deployment has no service.", fix="make synth")
-    return stack
-
-
-def _repository(deployment: Deployment) -> str:
-    """URI of the repository; "" where it is not there yet."""
-    stack = deployment.stack("images")
-    return (state_of(stack.name).outputs or {}).get(OUT_REPOSITORY, "") if stack else ""
-
-
 def _digest_there(deployment: Deployment, image: Image | None) -> str | None:
-    uri = _repository(deployment) if image else ""
+    uri = repository(deployment) if image else ""
     return pushed(uri.partition("/")[2], image) if uri and image else None
 
 
 def _pushed(planned: Plan, *, say: Say) -> str:
     assert planned.image is not None
-    uri = _repository(planned.deployment)
+    uri = repository(planned.deployment)
     if not uri:
         raise CloudError(
             "there is no repository for the image.", fix="kennel cloud deploy --only images"
@@ -428,19 +308,13 @@ def _pushed(planned: Plan, *, say: Say) -> str:
     return push(uri.partition("/")[2], uri, planned.image)
 
 
-def _bundle(deployment: Deployment, digest: str) -> str:
-    uri = _repository(deployment)
-    return bundle_of(uri.partition("/")[2], digest) if uri else ""
-
-
 def _answering(deployment: Deployment) -> Version | None:
-    state = state_of(_service(deployment).name)
-    function = (state.outputs or {}).get(OUT_FUNCTION, "")
+    function = outputs(deployment, "service").get(OUT_FUNCTION, "")
     return functions.live(function) if function else None
 
 
 def _stood(planned: Plan, done: tuple[str, ...]) -> Deployed:
-    outputs: dict[str, str] = {}
+    found: dict[str, str] = {}
     for step in planned.steps:
-        outputs |= state_of(step.stack.name).outputs or {}
-    return Deployed(done, outputs)
+        found |= outputs(planned.deployment, step.stack.room)
+    return Deployed(done, found)

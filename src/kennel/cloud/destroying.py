@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from kennel.cloud import CloudError, asking, buckets, client
-from kennel.cloud.deploying import account
+from kennel.cloud.deployed import account
 from kennel.cloud.deployment import Deployment, Stack
 from kennel.cloud.stacks import State, await_end, ours, remove, state_of
 

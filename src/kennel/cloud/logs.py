@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from kennel.cloud import CloudError, asking, client
-from kennel.cloud.deploying import OUT_FUNCTION
+from kennel.cloud.deployed import OUT_FUNCTION
 from kennel.cloud.deployment import Deployment
 from kennel.cloud.stacks import state_of
 from kennel.errors import UsageError

@@ -1,16 +1,14 @@
-"""One stack of CloudFormation: how it is, what would change in it, and the change.
+"""One stack of CloudFormation: how it is, mended where it was left half-way, removed.
 
-Nothing is changed but by a change set whose changes were looked at; nothing that does not wear our
-tag is changed at all. A stack that an earlier command left half-way is mended, or refused in words.
+Nothing that does not wear our tag is changed. A stack that an earlier command left half-way is
+gone on with, made anew, or refused in words.
 """
 
 from __future__ import annotations
 
-import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from kennel.cloud import CloudError, asking, client
@@ -22,14 +20,6 @@ GONE = ("", "DELETE_COMPLETE")
 DEAD = ("CREATE_FAILED", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "DELETE_FAILED")
 STUCK = ("UPDATE_ROLLBACK_FAILED",)
 WHOLE = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "IMPORT_COMPLETE")
-NOTHING = ("didn't contain changes", "No updates are to be performed")
-KEEPS = {  # types that hold what cannot be made again
-    "AWS::S3::Bucket",
-    "AWS::ECR::Repository",
-    "AWS::KMS::Key",
-    "AWS::DynamoDB::Table",
-    "AWS::EC2::Volume",
-}
 FIXES = {
     "AlreadyExistsException": "somebody works on it at this moment; wait, and run it again",
     "InsufficientCapabilitiesException": "make synth again",
@@ -39,33 +29,6 @@ FIXES = {
 }
 Say = Callable[[str], None]
 Sleep = Callable[[float], None]
-
-
-@dataclass(frozen=True)
-class Change:
-    """One resource that would be changed.
-
-    Attributes:
-        action: "added", "changed", "replaced" or "removed".
-        logical, kind: name in the template, and type.
-        physical: its name in AWS, where it has one.
-        keeps_data: whether what it holds would be lost.
-    """
-
-    action: str
-    logical: str
-    kind: str
-    physical: str = ""
-    keeps_data: bool = False
-
-
-@dataclass(frozen=True)
-class Proposal:
-    """A change set that waits. `token` is its ARN; "" where nothing would change."""
-
-    stack: Stack
-    token: str
-    changes: tuple[Change, ...]
 
 
 @dataclass(frozen=True)
@@ -156,90 +119,8 @@ def settle(
             client("cloudformation").continue_update_rollback(StackName=state.stack_id)
         state = await_end(state.stack_id, say=say, sleep=sleep)
     if state.status not in WHOLE:
-        raise _failed(stack.name, state)
+        raise failed(stack.name, state)
     return state
-
-
-def propose(
-    deployment: Deployment,
-    stack: Stack,
-    state: State,
-    values: Mapping[str, str],
-    *,
-    sleep: Sleep = time.sleep,
-) -> Proposal:
-    """What CloudFormation would do, as a change set that waits.
-
-    Args:
-        values: of parameters; one that is not named keeps its value.
-    Raises:
-        CloudError: the template is refused.
-    """
-    kept = state.parameters or {}
-    parameters: list[dict[str, Any]] = [
-        {"ParameterKey": name, "ParameterValue": values[name]}
-        if name in values
-        else {"ParameterKey": name, "UsePreviousValue": True}
-        for name in stack.parameters
-        if name in values or name in kept
-    ]
-    tag = {"Key": deployment.tag.key, "Value": deployment.tag.value}
-    aws = client("cloudformation")
-    try:
-        with asking(f"cloudformation:CreateChangeSet {stack.name}", fixes=FIXES):
-            token = aws.create_change_set(
-                StackName=state.stack_id or stack.name,
-                ChangeSetName=f"{PREFIX}{secrets.token_hex(8)}",
-                ChangeSetType="UPDATE" if state.there else "CREATE",
-                TemplateBody=stack.body,
-                Parameters=parameters,
-                Capabilities=["CAPABILITY_NAMED_IAM"],
-                Tags=[tag],
-            )["Id"]
-    except CloudError as error:
-        if any(words in error.message for words in NOTHING):
-            return Proposal(stack, "", ())
-        raise
-    found = _awaited(token, stack, sleep=sleep)
-    reason = found.get("StatusReason") or ""
-    if found["Status"] == "FAILED":
-        drop(Proposal(stack, token, ()))
-        if not state.there:
-            _without_review(stack)
-        if any(words in reason for words in NOTHING):
-            return Proposal(stack, "", ())
-        raise CloudError(
-            f"CloudFormation refuses the template of {stack.name}: {reason.rstrip('.')}.",
-            fix="see deploy/aws/settings.yaml, and make synth again",
-        )
-    changes = tuple(_change(each["ResourceChange"]) for each in _all_changes(token, stack))
-    return Proposal(stack, token, changes)
-
-
-def apply(proposal: Proposal, *, new: bool, say: Say, sleep: Sleep = time.sleep) -> State:
-    """Carries a change set out, and says each resource's event as it comes.
-
-    Raises:
-        CloudError: it failed; CloudFormation has gone back to what was before.
-    """
-    begun = datetime.now(UTC)
-    token, name = proposal.token, proposal.stack.name
-    with asking(f"cloudformation:ExecuteChangeSet {name}", fixes=FIXES):
-        client("cloudformation").execute_change_set(ChangeSetName=token, StackName=name)
-    state = await_end(name, say=say, sleep=sleep, since=begun)
-    good = ("CREATE_COMPLETE",) if new else ("UPDATE_COMPLETE", "IMPORT_COMPLETE")
-    if state.status not in good:
-        raise _failed(name, state, since=begun)
-    return state
-
-
-def drop(proposal: Proposal) -> None:
-    """Forgets a change set that is not carried out."""
-    if proposal.token:
-        with asking(f"cloudformation:DeleteChangeSet {proposal.stack.name}", fixes=FIXES):
-            client("cloudformation").delete_change_set(
-                ChangeSetName=proposal.token, StackName=proposal.stack.name
-            )
 
 
 def remove(stack: Stack, state: State, *, say: Say, sleep: Sleep = time.sleep) -> State:
@@ -248,22 +129,20 @@ def remove(stack: Stack, state: State, *, say: Say, sleep: Sleep = time.sleep) -
     Raises:
         CloudError: something in it cannot be removed; it says what.
     """
-    begun = datetime.now(UTC)
+    mark = last_event(state.stack_id)
     with asking(f"cloudformation:DeleteStack {stack.name}", fixes=FIXES):
         client("cloudformation").delete_stack(StackName=state.stack_id)
-    after = await_end(state.stack_id, say=say, sleep=sleep, since=begun)
+    after = await_end(state.stack_id, say=say, sleep=sleep, after=mark)
     if after.there:
-        raise _failed(stack.name, after, since=begun)
+        raise failed(stack.name, after, after=mark)
     return State("")
 
 
-def await_end(
-    name: str, *, say: Say, sleep: Sleep = time.sleep, since: datetime | None = None
-) -> State:
+def await_end(name: str, *, say: Say, sleep: Sleep = time.sleep, after: str | None = None) -> State:
     """Waits until nobody works on the stack.
 
     Args:
-        since: from when on events are said; of none, only that it is waited.
+        after: event after which events are said, "" of the first on; None says only that it waits.
     Raises:
         CloudError: it takes longer than an hour.
     """
@@ -271,11 +150,11 @@ def await_end(
     waited_s = 0.0
     while True:
         state = state_of(name)
-        if since is not None and state.stack_id:
-            _say_events(state.stack_id, since, seen, say)
+        if after is not None and state.stack_id:
+            _say_events(state.stack_id, after, seen, say)
         if not state.status.endswith("_IN_PROGRESS") or state.status == "REVIEW_IN_PROGRESS":
             return state
-        if since is None and not waited_s:
+        if after is None and not waited_s:
             say(f"{name}: {state.status}, by somebody else or an earlier try; waiting")
         if waited_s >= LONGEST_S:
             raise CloudError(
@@ -286,21 +165,30 @@ def await_end(
         waited_s += POLL_S
 
 
-def events(stack_id: str, since: datetime) -> list[dict[str, Any]]:
-    """What happened to its resources, oldest first."""
+def last_event(stack_id: str) -> str:
+    """Id of the last thing that happened to it; "" where nothing did."""
+    with asking("cloudformation:DescribeStackEvents", fixes=FIXES):
+        found = client("cloudformation").describe_stack_events(StackName=stack_id)["StackEvents"]
+    newest = max(found, key=lambda each: each["Timestamp"], default=None)
+    return str(newest["EventId"]) if newest else ""
+
+
+def events(stack_id: str, after: str) -> list[dict[str, Any]]:
+    """What happened to its resources after that event, oldest first."""
     found: list[dict[str, Any]] = []
     with asking("cloudformation:DescribeStackEvents", fixes=FIXES):
         pages = client("cloudformation").get_paginator("describe_stack_events")
         for page in pages.paginate(StackName=stack_id):
-            part = page["StackEvents"]
-            found += [each for each in part if each["Timestamp"] >= since]
-            if len(found) < len(part):
+            found += page["StackEvents"]
+            if any(each["EventId"] == after for each in page["StackEvents"]):
                 break
-    return sorted(found, key=lambda each: each["Timestamp"])
+    found.sort(key=lambda each: each["Timestamp"])
+    ids = [each["EventId"] for each in found]
+    return found[ids.index(after) + 1 :] if after in ids else found
 
 
-def _say_events(stack_id: str, since: datetime, seen: set[str], say: Say) -> None:
-    for each in events(stack_id, since.replace(microsecond=0)):
+def _say_events(stack_id: str, after: str, seen: set[str], say: Say) -> None:
+    for each in events(stack_id, after):
         if each["EventId"] not in seen:
             seen.add(each["EventId"])
             why = each.get("ResourceStatusReason")
@@ -311,12 +199,12 @@ def _say_events(stack_id: str, since: datetime, seen: set[str], say: Say) -> Non
             )
 
 
-def _failed(name: str, state: State, *, since: datetime | None = None) -> CloudError:
+def failed(name: str, state: State, *, after: str | None = None) -> CloudError:
     """In words, with the first resource that failed: what follows is its consequence."""
     first = next(
         (
             each
-            for each in (events(state.stack_id, since.replace(microsecond=0)) if since else ())
+            for each in (() if after is None else events(state.stack_id, after))
             if each["ResourceStatus"].endswith("FAILED")
             and "cancelled" not in each.get("ResourceStatusReason", "")
         ),
@@ -352,59 +240,6 @@ def _mend(why: str) -> str:
         (fix for words, fix in MENDS.items() if words in why),
         "mend what it says, and run the same command again: it goes on from here",
     )
-
-
-def _awaited(token: str, stack: Stack, *, sleep: Sleep) -> dict[str, Any]:
-    waited_s = 0.0
-    while True:
-        with asking(f"cloudformation:DescribeChangeSet {stack.name}", fixes=FIXES):
-            found: dict[str, Any] = client("cloudformation").describe_change_set(
-                ChangeSetName=token, StackName=stack.name
-            )
-        if found["Status"] not in ("CREATE_PENDING", "CREATE_IN_PROGRESS"):
-            return found
-        if waited_s >= LONGEST_S:
-            raise CloudError(
-                f"CloudFormation does not say what would change in {stack.name}.", fix="try again"
-            )
-        sleep(POLL_S)
-        waited_s += POLL_S
-
-
-def _all_changes(token: str, stack: Stack) -> list[dict[str, Any]]:
-    with asking(f"cloudformation:DescribeChangeSet {stack.name}", fixes=FIXES):
-        pages = client("cloudformation").get_paginator("describe_change_set")
-        found = pages.paginate(ChangeSetName=token, StackName=stack.name)
-        return [each for page in found for each in page.get("Changes", ())]
-
-
-WORDS = {"Add": "added", "Modify": "changed", "Remove": "removed", "Import": "taken in"}
-
-
-def _change(told: Mapping[str, Any]) -> Change:
-    replaced = told["Action"] == "Modify" and told.get("Replacement") in ("True", "Conditional")
-    action = "replaced" if replaced else WORDS.get(told["Action"], told["Action"].lower())
-    kept = told.get("PolicyAction") in ("Retain", "Snapshot")
-    return Change(
-        action,
-        told["LogicalResourceId"],
-        told["ResourceType"],
-        told.get("PhysicalResourceId", ""),
-        action in ("replaced", "removed") and told["ResourceType"] in KEEPS and not kept,
-    )
-
-
-def added(stack: Stack) -> tuple[Change, ...]:
-    """What a stack that is not there yet will have."""
-    return tuple(Change("added", name, kind) for name, kind in stack.resources.items())
-
-
-def _without_review(stack: Stack) -> None:
-    """A first change set that failed leaves a stack with nothing in it."""
-    state = state_of(stack.name)
-    if state.status == "REVIEW_IN_PROGRESS":
-        with asking(f"cloudformation:DeleteStack {stack.name}", fixes=FIXES):
-            client("cloudformation").delete_stack(StackName=state.stack_id)
 
 
 def _change_sets(name: str, stack_id: str) -> Sequence[Mapping[str, Any]]:

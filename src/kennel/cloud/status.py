@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from kennel.cloud import CloudError, asking, client
 from kennel.cloud import function as functions
-from kennel.cloud.deploying import OUT_FUNCTION, OUT_REPOSITORY, OUT_URL, account
+from kennel.cloud.deployed import OUT_FUNCTION, OUT_REPOSITORY, OUT_URL, account
 from kennel.cloud.deployment import Deployment
 from kennel.cloud.image import bundle_of
 from kennel.cloud.limit import TAG, UNTIL

@@ -13,7 +13,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from kennel.cloud import CloudError
-from kennel.cloud.deploying import account
+from kennel.cloud.deployed import account
 from kennel.cloud.deployment import Deployment
 from kennel.cloud.sweeping import acting, computing, holding, inviting, rights, tagged
 from kennel.cloud.sweeping.inviting import Guests
