@@ -12,8 +12,11 @@ import pytest
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from deployed_place import Place
+from emulated_aws import Aws, emulated_aws, stand_in_engine
 from github_server import REPOSITORY, Github, github_server
 from rented import ENDER, NAME, Cloud, Rent, rented_cloud
+from small_stacks import REGION, write_stacks
 
 from kennel.cloud.machine import Wish
 from kennel.cloud.offers import Kind
@@ -130,3 +133,26 @@ def env(cloud: Cloud, hub: Github, key: str, tmp_path: Path) -> dict[str, str]:
         "KENNEL_APP_ID": "12345",
         "KENNEL_APP_KEY": key,
     }
+
+
+@pytest.fixture(scope="session")
+def emulator() -> Iterator[Aws]:
+    with emulated_aws() as aws:
+        yield aws
+
+
+@pytest.fixture
+def place(emulator: Aws, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
+    """An AWS with nothing in it, templates, a bundle, and an image of it."""
+    for name in [name for name in os.environ if name.startswith(("AWS_", "GITHUB_"))]:
+        monkeypatch.delenv(name)
+    emulator.reset()
+    engine = stand_in_engine(tmp_path / "engine")
+    for name, value in {**emulator.environment(), **engine.environment()}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("AWS_REGION", REGION)
+    monkeypatch.setattr("kennel.cloud.stacks.POLL_S", 0.01)
+    here = Place(tmp_path, write_stacks(tmp_path / "templates"), emulator, engine)
+    here.use("tiny-first")
+    yield here
+    emulator.go_on.set()

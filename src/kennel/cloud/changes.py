@@ -89,7 +89,7 @@ def propose(
     try:
         with asking(f"cloudformation:CreateChangeSet {stack.name}", fixes=FIXES):
             token = aws.create_change_set(
-                StackName=state.stack_id or stack.name,
+                StackName=stack.name,
                 ChangeSetName=f"{PREFIX}{secrets.token_hex(8)}",
                 ChangeSetType="UPDATE" if state.there else "CREATE",
                 TemplateBody=stack.body,

@@ -27,7 +27,8 @@ from kennel.cloud.deployment import Deployment, Stack
 from kennel.cloud.function import Check, Version
 from kennel.cloud.going_back import back_to
 from kennel.cloud.image import Image, push, pushed
-from kennel.cloud.stacks import DEAD, STUCK, State, remove, settle, state_of
+from kennel.cloud.mending import settle
+from kennel.cloud.stacks import DEAD, STUCK, State, remove, state_of
 
 Say = Callable[[str], None]
 Sleep = Callable[[float], None]
@@ -137,8 +138,10 @@ def _step(
                 "the service has no image yet.", fix="name one: --image kennel-serve --bundle DIR"
             )
         return Step(stack, "new", added(stack))
-    if state.status in (*DEAD, *STUCK, "REVIEW_IN_PROGRESS"):
+    if state.status in (*DEAD, "REVIEW_IN_PROGRESS"):
         return Step(stack, "mended", added(stack), status=state.status)
+    if state.status in STUCK:
+        return Step(stack, "mended", status=state.status)
     values = _values(stack, image, digest)
     proposal = propose(deployment, stack, state, values, sleep=sleep)
     moves = stack.room == "service" and image is not None and digest is None

@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from kennel.cloud import CloudError, asking, buckets, client
+from kennel.cloud import CloudError, buckets
 from kennel.cloud.deployed import account
 from kennel.cloud.deployment import Deployment, Stack
-from kennel.cloud.stacks import State, await_end, ours, remove, state_of
+from kennel.cloud.stacks import State, await_end, ours, remove, resources, state_of
 
 Say = Callable[[str], None]
 Sleep = Callable[[float], None]
@@ -74,12 +74,12 @@ def removal(
         if not state.there:
             continue
         _check_ours(deployment, stack, state)
-        resources = _resources(state)
+        has = resources(state)
         data, holds = "", ""
-        for kind, name in resources:
+        for kind, name in has:
             if kind == BUCKET and (inside := buckets.contents(name)) and not inside.empty:
                 data, holds = name, str(inside)
-        found.append(Going(stack, state.status, len(resources), data, holds))
+        found.append(Going(stack, state.status, len(has), data, holds))
     _check_needed(deployment, found, only)
     return Removal(deployment, whose, tuple(found))
 
@@ -103,7 +103,7 @@ def destroy(
         if not state.there:
             continue
         _check_ours(planned.deployment, stack, state)
-        own = [name for kind, name in _resources(state) if kind == BUCKET]
+        own = [name for kind, name in resources(state) if kind == BUCKET]
         full = [name for name in own if (held := buckets.contents(name)) and not held.empty]
         if full and not with_data:
             say(f"{stack.name}: stays, {full[0]} holds data")
@@ -140,15 +140,3 @@ def _check_needed(deployment: Deployment, found: list[Going], only: tuple[str, .
                 f"{other.name} needs {', '.join(needed)}.",
                 fix=f"kennel cloud destroy --only {other.room} {' '.join(needed)}",
             )
-
-
-def _resources(state: State) -> list[tuple[str, str]]:
-    """Type and name in AWS of what a stack has."""
-    with asking("cloudformation:ListStackResources", fixes={}):
-        pages = client("cloudformation").get_paginator("list_stack_resources")
-        return [
-            (each["ResourceType"], each["PhysicalResourceId"])
-            for page in pages.paginate(StackName=state.stack_id)
-            for each in page["StackResourceSummaries"]
-            if each.get("PhysicalResourceId") and each["ResourceStatus"] != "DELETE_COMPLETE"
-        ]

@@ -23,7 +23,7 @@ from kennel.cloud.deployed import (
 from kennel.cloud.deployment import Deployment
 from kennel.cloud.function import Version
 from kennel.cloud.image import bundle_of
-from kennel.cloud.stacks import settle
+from kennel.cloud.mending import settle
 
 Say = Callable[[str], None]
 Sleep = Callable[[float], None]

@@ -80,47 +80,8 @@ def ours(deployment: Deployment, stack: Stack, state: State) -> bool:
     # Before its first change set is carried out a stack has no tags; the change set has.
     return state.status == "REVIEW_IN_PROGRESS" and any(
         {"Key": tag.key, "Value": tag.value} in each.get("Tags", ())
-        for each in _change_sets(stack.name, state.stack_id)
+        for each in change_sets(stack.name, state.stack_id)
     )
-
-
-def settle(
-    deployment: Deployment, stack: Stack, *, say: Say, sleep: Sleep = time.sleep, mend: bool = True
-) -> State:
-    """A stack that can be worked on: there and whole, or not there.
-
-    What somebody else does to it is waited for; what an earlier command left half-made is removed
-    or gone on with. Leftover change sets of ours go.
-
-    Args:
-        mend: False changes nothing, and says only how it is after what others do has ended.
-    Raises:
-        CloudError: it belongs to somebody else, or cannot be mended.
-    """
-    state = await_end(stack.name, say=say, sleep=sleep)
-    if not state.there:
-        return State("")
-    if not ours(deployment, stack, state):
-        raise CloudError(
-            f"there is a stack {stack.name} already, and it is not of this deployment: it has no "
-            f"tag {deployment.tag.key}={deployment.tag.value}.",
-            fix="another `name` in deploy/aws/settings.yaml",
-            code="NameTaken",
-        )
-    if not mend:
-        return state
-    _drop_change_sets(stack.name, state.stack_id)
-    if state.status == "REVIEW_IN_PROGRESS" or state.status in DEAD:
-        say(f"{stack.name}: {state.status}, left by an earlier try; removed, to be made anew")
-        return remove(stack, state, say=say, sleep=sleep)
-    if state.status in STUCK:
-        say(f"{stack.name}: {state.status}; its way back is gone on with")
-        with asking(f"cloudformation:ContinueUpdateRollback {stack.name}", fixes=FIXES):
-            client("cloudformation").continue_update_rollback(StackName=state.stack_id)
-        state = await_end(state.stack_id, say=say, sleep=sleep)
-    if state.status not in WHOLE:
-        raise failed(stack.name, state)
-    return state
 
 
 def remove(stack: Stack, state: State, *, say: Say, sleep: Sleep = time.sleep) -> State:
@@ -242,7 +203,7 @@ def _mend(why: str) -> str:
     )
 
 
-def _change_sets(name: str, stack_id: str) -> Sequence[Mapping[str, Any]]:
+def change_sets(name: str, stack_id: str) -> Sequence[Mapping[str, Any]]:
     aws = client("cloudformation")
     with asking(f"cloudformation:ListChangeSets {name}", fixes=FIXES):
         listed = aws.get_paginator("list_change_sets").paginate(StackName=stack_id)
@@ -255,10 +216,13 @@ def _change_sets(name: str, stack_id: str) -> Sequence[Mapping[str, Any]]:
         return [aws.describe_change_set(ChangeSetName=each, StackName=name) for each in own]
 
 
-def _drop_change_sets(name: str, stack_id: str) -> None:
-    for each in _change_sets(name, stack_id):
-        if each.get("ExecutionStatus") in ("AVAILABLE", "UNAVAILABLE", "OBSOLETE"):
-            with asking(f"cloudformation:DeleteChangeSet {name}", fixes=FIXES):
-                client("cloudformation").delete_change_set(
-                    ChangeSetName=each["ChangeSetId"], StackName=name
-                )
+def resources(state: State) -> list[tuple[str, str]]:
+    """Type and name in AWS of what a stack has."""
+    with asking("cloudformation:ListStackResources", fixes={}):
+        pages = client("cloudformation").get_paginator("list_stack_resources")
+        return [
+            (each["ResourceType"], each["PhysicalResourceId"])
+            for page in pages.paginate(StackName=state.stack_id)
+            for each in page["StackResourceSummaries"]
+            if each.get("PhysicalResourceId") and each["ResourceStatus"] != "DELETE_COMPLETE"
+        ]

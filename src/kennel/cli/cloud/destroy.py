@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
         _check_named(args, planned)
     if not planned.stacks:
         say("no stack is there; what is left besides is looked for")
-    elif not consent("do it?", args):
+    if (planned.stacks or with_data) and not consent("do it?", args):
         say("nothing was done")
         return 1
     done = destroy(planned, with_data=with_data, say=say)

@@ -80,15 +80,20 @@ def sweep(
     found: tuple[Leftover, ...],
     *,
     guests: Guests | None = None,
+    with_data: str = "",
     now: Callable[[], float] = time.time,
     sleep: Callable[[float], None] = time.sleep,
     say: Say = lambda _: None,
 ) -> tuple[Leftover, ...]:
     """Removes what may be removed.
 
+    Args:
+        with_data: name of a bucket that goes with all that is in it.
     Returns:
         what is still there, each with why.
     """
+    if with_data:
+        found = tuple(holding.emptied(each) if each.name == with_data else each for each in found)
     still = [each for each in found if each.stays]
     waiting = [each for each in found if not each.stays]
     waiting.sort(key=lambda each: ORDER.index(each.kind) if each.kind in ORDER else len(ORDER))

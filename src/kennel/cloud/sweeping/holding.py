@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from kennel.cloud import CloudError, asking, buckets, client
 from kennel.cloud.sweeping.scope import Leftover, Scope, priced
@@ -118,6 +119,14 @@ def _keys(scope: Scope) -> Iterator[Leftover]:
         else:
             cost = priced(KEY)
             yield Leftover(KEY, key, told["Arn"], told["KeyState"], cost.usd, cost.words)
+
+
+def emptied(each: Leftover) -> Leftover:
+    """A bucket that may be removed, since nothing is in it any more."""
+    if each.kind != BUCKET:
+        return each
+    buckets.empty(each.name)
+    return replace(each, stays="")
 
 
 def _without_bucket(each: Leftover) -> None:

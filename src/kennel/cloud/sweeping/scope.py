@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -10,17 +9,7 @@ from typing import Any
 from kennel.cloud import asking, client
 from kennel.cloud.cost.leftover import Monthly, monthly
 from kennel.cloud.deployment import Deployment
-from kennel.cloud.template import template_of
-
-# Where a template says what a thing is called.
-NAMES = {
-    "AWS::Budgets::Budget": "Budget.BudgetName",
-    "AWS::CloudWatch::Dashboard": "DashboardName",
-    "AWS::Lambda::Function": "FunctionName",
-    "AWS::Logs::LogGroup": "LogGroupName",
-    "AWS::S3::Bucket": "BucketName",
-    "AWS::Scheduler::Schedule": "Name",
-}
+from kennel.cloud.names import exact_names
 
 
 @dataclass(frozen=True)
@@ -120,26 +109,6 @@ def scope_of(deployment: Deployment, *, account: str, now: datetime) -> Scope:
         frozenset(stacked),
         exact_names(deployment, account),
     )
-
-
-def exact_names(deployment: Deployment, account: str) -> dict[str, frozenset[str]]:
-    """Names that follow from the templates: nobody else's things have them."""
-    known = {"AWS::AccountId": account, "AWS::Region": deployment.region, "AWS::Partition": "aws"}
-    found: dict[str, set[str]] = {kind: set() for kind in NAMES}
-    for stack in deployment.stacks:
-        text = json.dumps(stack.template)
-        for name, value in known.items():
-            text = text.replace(json.dumps({"Ref": name}), json.dumps(value))
-            text = text.replace(f"${{{name}}}", value)
-        for resource in template_of(stack.name, json.loads(text)).resources:
-            given = resource.get(NAMES[resource.type]) if resource.type in NAMES else None
-            if isinstance(given, str):
-                found[resource.type].add(given)
-    # Lambda makes a function's log group again when it still runs after the group was removed.
-    found["AWS::Logs::LogGroup"] |= {
-        f"/aws/lambda/{name}" for name in found["AWS::Lambda::Function"]
-    }
-    return {kind: frozenset(names) for kind, names in found.items()}
 
 
 def priced(
