@@ -18,6 +18,7 @@ from kennel.run import Run
 
 pytestmark = pytest.mark.slow
 THEIRS = """\
+import kennel.learn  # torchvision beside a CPU torch
 import sys, numpy, timm, torch
 network = timm.create_model("hf-hub:anna/dogs", pretrained=True).eval()
 with torch.inference_mode():
