@@ -13,6 +13,12 @@ export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 CPU_TORCH = $(if $(filter cpu-Linux,$(TORCH)-$(shell uname)),$(if $(UV_FIND_LINKS),,--find-links $(CPU_WHEELS)))
 TOOLS := $(VENV)/tools
 RENTS := $(VENV)/rents
+# <kennel>
+CDK := $(VENV)/cdk
+# Where `make synth` writes, and what it is written of.
+OUT ?= deploy/aws/cdk.out
+STACKS := $(wildcard deploy/aws/*.py deploy/aws/*.yaml deploy/aws/stacks/*.py deploy/aws/functions/*.py)
+# </kennel>
 
 # A folder of runs or of bundles means the last one in it.
 RUN ?= runs
@@ -27,7 +33,7 @@ ROOT_BY ?= $(if $(filter 0,$(shell id -u)),,$(shell command -v sudo) $(if $(shel
 
 .DEFAULT_GOAL := help
 # <kennel>
-.PHONY: help setup demo repro train eval report inference serve ui space tune evaluate promote champion pull test test-fast check figures dist dist-check sbom pack runner-start runner-stop runner-sweep comment badge release image-name workflows-check hparams tensorboard mlflow compose images images-check lock clean
+.PHONY: help setup demo repro train eval report inference serve ui space tune evaluate promote champion pull test test-fast check figures dist dist-check sbom pack runner-start runner-stop runner-sweep synth deploy comment badge release image-name workflows-check hparams tensorboard mlflow compose images images-check lock clean
 # </kennel>
 # <project>
 #| .PHONY: help setup repro eval report inference serve ui space tune evaluate promote champion pull pack runner-start runner-stop runner-sweep hparams tensorboard mlflow compose images pin index demo train check test clean
@@ -189,6 +195,22 @@ runner-sweep: $(RENTS)/ready ## ends every runner that is past its time
 	PYTHONPATH=src $(RENTS)/bin/python -m kennel cloud runner sweep $(ARGS)
 
 # <kennel>
+# The CDK app is a project of its own, of its own lock; Node comes with it.
+$(CDK)/ready: deploy/aws/requirements.lock
+	$(PYTHON) -m venv --clear $(CDK)
+	$(if $(shell command -v $(UV)),$(UV) pip install -q --python $(CDK)/bin/python,$(CDK)/bin/python -m pip install -q \
+	  --disable-pip-version-check) --require-hashes -r deploy/aws/requirements.lock
+	@touch $@
+
+synth: $(CDK)/ready ## the stacks of deploy/aws/settings.yaml as templates of CloudFormation: make synth OUT=DIR
+	$(CDK)/bin/python deploy/aws/synth.py --to $(OUT)
+
+deploy/aws/cdk.out/deployment.json: $(CDK)/ready $(STACKS)
+	$(CDK)/bin/python deploy/aws/synth.py --to deploy/aws/cdk.out
+
+deploy: $(RENTS)/ready deploy/aws/cdk.out/deployment.json ## the newest bundle's serve image as a function in AWS: make deploy ARGS=--yes
+	@PYTHONPATH=src PYTHON=$(RENTS)/bin/python BUNDLE="$(BUNDLE)" sh tools/deploy $(ARGS)
+
 # These three hold a token that may write: they run on the standard library, and install nothing.
 comment: ## the text of FILE as the one comment under a pull request: make comment FILE=figures.md
 	PYTHONPATH=src $(PYTHON) -m kennel github comment $(FILE) $(ARGS)

@@ -53,6 +53,7 @@ IN_THE_CLOUD = {
     *(("train", "train"), ("tune", "tune"), ("sweep", "sweep")),
     *(("evaluate", "evaluate"), ("inference", "inference"), ("release", "bundle")),
     *(("deploy-space", "bundle"), ("deploy-space", "space")),
+    *(("deploy-lambda", "bundle"), ("deploy-lambda", "deploy")),
 }
 
 
@@ -115,7 +116,7 @@ def test_every_workflow_keeps_the_rules() -> None:
     assert {name: each for name, each in found.items() if each} == {}
     assert set(found) >= {
         *("check", "train", "tune", "evaluate", "inference", "release", "comment", "sweep"),
-        "deploy-space",
+        *("deploy-space", "deploy-lambda"),
     }
 
 
@@ -222,7 +223,7 @@ def test_only_a_candidate_that_is_not_good_enough_is_forgiven() -> None:
 
 
 def test_a_release_uses_no_cache() -> None:
-    for name in ("release", "on-gpu", "sweep", "deploy-space"):
+    for name in ("release", "on-gpu", "sweep", "deploy-space", "deploy-lambda"):
         for job in read_workflows()[name]["jobs"].values():
             for step in job.get("steps", ()):
                 assert "actions/cache" not in step.get("uses", "")
