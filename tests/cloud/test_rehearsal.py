@@ -24,12 +24,27 @@ from kennel.cloud.rehearsal.stage import Stage, set_stage
 from kennel.errors import KennelError
 
 pytestmark = pytest.mark.slow
-TEMPLATES = Path(__file__).parent / "templates"
+ROOT = Path(__file__).parents[2]
 LONGEST_S = 300.0
 
 
+@pytest.fixture(scope="module")
+def templates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the app writes of its settings as they are."""
+    folder = tmp_path_factory.mktemp("synth") / "out"
+    done = subprocess.run(
+        ["make", "--no-print-directory", "synth", f"OUT={folder}"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
 @contextmanager
-def stage(tmp_path: Path, templates: Path = TEMPLATES) -> Iterator[Stage]:
+def stage(tmp_path: Path, templates: Path) -> Iterator[Stage]:
     bundles = [tiny_bundle(tmp_path / "one").path]
     bundles.append(tiny_bundle(tmp_path / "two", bundle_id="tiny-two", gains=(1.0, 1.0, 1.2)).path)
     with set_stage(read_deployment(templates), bundles, templates=templates) as set_up:
@@ -46,9 +61,11 @@ def played(stage: Stage, *names: str) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Rehearsed, list[Step]]:
+def whole(
+    tmp_path_factory: pytest.TempPathFactory, templates: Path
+) -> tuple[Rehearsed, list[Step]]:
     heard: list[Step] = []
-    with stage(tmp_path_factory.mktemp("whole")) as set_up:
+    with stage(tmp_path_factory.mktemp("whole"), templates) as set_up:
         return play(set_up, say=heard.append), heard
 
 
@@ -66,11 +83,11 @@ def test_every_act_passes_and_nothing_is_left(whole: tuple[Rehearsed, list[Step]
 
 
 def test_every_type_of_the_templates_is_played_by_somebody(
-    whole: tuple[Rehearsed, list[Step]],
+    whole: tuple[Rehearsed, list[Step]], templates: Path
 ) -> None:
     done, _ = whole
     assert set(done.types) == {
-        kind for each in read_deployment(TEMPLATES).stacks for kind in each.resources.values()
+        kind for each in read_deployment(templates).stacks for kind in each.resources.values()
     }
     assert set(done.types.values()) <= {"ours", "moto"}
 
@@ -82,13 +99,13 @@ def test_it_says_which_rights_were_used_and_by_whom(whole: tuple[Rehearsed, list
     assert "ec2:RunInstances" in done.calls["runner"]
     assert "cloudformation:ExecuteChangeSet" in done.calls["deploy"]
     assert "lambda:CreateFunctionUrlConfig" in done.calls["cloudformation"]
-    assert all(":" in each and " " not in each for each in sum(done.calls.values(), []))
+    assert all(":" in each and " " not in each for every in done.calls.values() for each in every)
 
 
-def changed(folder: Path, change: Any) -> Path:
-    """The templates with one of them changed by a function of its resources."""
+def changed(templates: Path, folder: Path, change: Any) -> Path:
+    """The templates with the service's changed by a function of its resources."""
     folder.mkdir()
-    for file in TEMPLATES.iterdir():
+    for file in templates.iterdir():
         text = file.read_text(encoding="utf-8")
         if file.name == "kennel-service.template.json":
             document = json.loads(text)
@@ -98,29 +115,32 @@ def changed(folder: Path, change: Any) -> Path:
     return folder
 
 
-def test_a_function_without_its_permission_fails_the_deployment(tmp_path: Path) -> None:
+def test_a_function_without_its_permission_fails_the_deployment(
+    tmp_path: Path, templates: Path
+) -> None:
     def public_by_half(resources: dict[str, Any]) -> None:
         resources["Url"]["Properties"]["AuthType"] = "NONE"
         for name in [name for name, each in resources.items() if name.startswith("MayRun")]:
             del resources[name]
 
-    with stage(tmp_path, changed(tmp_path / "templates", public_by_half)) as set_up:
-        with pytest.raises(KennelError, match="answers 403"):
-            played(set_up, "deploy")
+    half = changed(templates, tmp_path / "templates", public_by_half)
+    with stage(tmp_path, half) as set_up, pytest.raises(KennelError, match="answers 403"):
+        played(set_up, "deploy")
 
 
-def test_a_property_that_nobody_plays_is_refused_and_named(tmp_path: Path) -> None:
+def test_a_property_that_nobody_plays_is_refused_and_named(tmp_path: Path, templates: Path) -> None:
     def unknown(resources: dict[str, Any]) -> None:
         resources["Serve"]["Properties"]["FileSystemConfigs"] = []
 
-    with stage(tmp_path, changed(tmp_path / "templates", unknown)) as set_up:
-        with pytest.raises(KennelError, match="does not play FileSystemConfigs of AWS::Lambda"):
-            played(set_up, "deploy")
+    words = "does not play FileSystemConfigs of AWS::Lambda"
+    more = changed(templates, tmp_path / "templates", unknown)
+    with stage(tmp_path, more) as set_up, pytest.raises(KennelError, match=words):
+        played(set_up, "deploy")
 
 
-def test_a_function_that_answers_otherwise_ends_the_play(tmp_path: Path) -> None:
+def test_a_function_that_answers_otherwise_ends_the_play(tmp_path: Path, templates: Path) -> None:
     """Its image has another bundle in it than was meant."""
-    with stage(tmp_path) as set_up:
+    with stage(tmp_path, templates) as set_up:
         one, two = (set_up.function.runnables[each.digest] for each in set_up.images)
         set_up.function.runnables = {set_up.images[0].digest: two, set_up.images[1].digest: one}
         done = play(set_up)
@@ -131,12 +151,12 @@ def test_a_function_that_answers_otherwise_ends_the_play(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM], ids=lambda each: each.name)
 def test_stopped_in_the_middle_it_leaves_no_process_and_no_folder(
-    tmp_path: Path, signum: signal.Signals
+    tmp_path: Path, templates: Path, signum: signal.Signals
 ) -> None:
     bundle = tiny_bundle(tmp_path / "tiny").path
     scratch = tmp_path / "scratch"
     scratch.mkdir()
-    words = ["--bundle", str(bundle), "--templates", str(TEMPLATES)]
+    words = ["--bundle", str(bundle), "--templates", str(templates)]
     running = subprocess.Popen(
         [sys.executable, "-m", "kennel", "cloud", "rehearse", *words],
         env={**os.environ, "TMPDIR": str(scratch)},
@@ -171,13 +191,15 @@ def processes_with(text: str) -> list[str]:
     return found
 
 
-def test_the_verb_prints_one_document_and_ends_with_1_where_an_act_fails(tmp_path: Path) -> None:
+def test_the_verb_prints_one_document_and_ends_with_1_where_an_act_fails(
+    tmp_path: Path, templates: Path
+) -> None:
     def slower(resources: dict[str, Any]) -> None:
         resources["Serve"]["Properties"]["MemorySize"] = 64  # its data has no room in that
 
     bundle = tiny_bundle(tmp_path / "tiny").path
-    templates = changed(tmp_path / "templates", slower)
-    words = ["--bundle", str(bundle), "--templates", str(templates), "--json"]
+    small = changed(templates, tmp_path / "templates", slower)
+    words = ["--bundle", str(bundle), "--templates", str(small), "--json"]
     done = subprocess.run(
         [sys.executable, "-m", "kennel", "cloud", "rehearse", *words],
         env={**os.environ, "TMPDIR": tempfile.mkdtemp(dir=tmp_path)},
