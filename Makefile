@@ -24,6 +24,7 @@ STACKS := $(wildcard deploy/aws/*.py deploy/aws/*.yaml deploy/aws/stacks/*.py de
 RUN ?= runs
 BUNDLE ?= bundles
 ARGS ?=
+WHAT ?= train
 # A workflow's input reaches the shell as one word, whatever is in it: $(PHOTOS) would run what $(shell ...) in it says.
 export PHOTOS ?=
 export SPACE ?=
@@ -32,10 +33,10 @@ ROOT_BY ?= $(if $(filter 0,$(shell id -u)),,$(shell command -v sudo) $(if $(shel
 
 .DEFAULT_GOAL := help
 # <kennel>
-.PHONY: help setup demo repro train eval report inference serve ui space tune evaluate promote champion pull test test-fast check figures dist dist-check sbom pack runner-start runner-stop runner-sweep synth deploy comment badge release workflows-check hparams tensorboard mlflow compose images images-check lock clean
+.PHONY: help setup demo repro train eval report inference serve ui space tune evaluate promote champion pull test test-fast check figures dist dist-check sbom pack gpu runner-start runner-stop runner-status runner-sweep synth deploy comment badge release workflows-check hparams tensorboard mlflow compose images images-check lock clean
 # </kennel>
 # <project>
-#| .PHONY: help setup repro eval report inference serve ui space tune evaluate promote champion pull pack runner-start runner-stop runner-sweep hparams tensorboard mlflow compose images pin index demo train check test clean
+#| .PHONY: help setup repro eval report inference serve ui space tune evaluate promote champion pull pack gpu runner-start runner-stop runner-status runner-sweep hparams tensorboard mlflow compose images pin index demo train check test clean
 # </project>
 
 help: ## what there is
@@ -116,6 +117,9 @@ space: setup ## the newest bundle as a Space of the Hub: make space SPACE=anna/d
 tune: setup ## a study: make tune ARGS="space=head data.csv=data/dataset.csv"
 	$(KENNEL) tune $(ARGS)
 
+gpu: setup ## a run or study on a machine that may be taken away, begun or gone on with: make gpu WHAT=train ARGS=experiment=quick
+	PATH="$$PWD/$(BIN):$$PATH" WHAT="$(WHAT)" sh tools/gpu $(ARGS)
+
 evaluate: setup ## a bundle measured again: make evaluate BUNDLE=bundles/first ARGS="--data data/dataset.csv"
 	$(KENNEL) evaluate $(BUNDLE) $(ARGS)
 
@@ -185,6 +189,9 @@ runner-start: $(RENTS)/ready ## a machine with a GPU for one job of GitHub's, an
 
 runner-stop: $(RENTS)/ready ## ends it, and its limit; told twice, it does nothing
 	PYTHONPATH=src $(RENTS)/bin/python -m kennel cloud runner stop $(ARGS)
+
+runner-status: $(RENTS)/ready ## what runs: since when, until when, what it has cost, what GitHub knows of it
+	PYTHONPATH=src $(RENTS)/bin/python -m kennel cloud runner status $(ARGS)
 
 runner-sweep: $(RENTS)/ready ## ends every runner that is past its time
 	PYTHONPATH=src $(RENTS)/bin/python -m kennel cloud runner sweep $(ARGS)

@@ -34,6 +34,7 @@ THROTTLED = {
     "Type": "User",
     "message": "Rate Exceeded.",
 }
+LARGE = {"Message": "Request Entity Too Large"}
 HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "date", "server"}
 
 
@@ -98,6 +99,8 @@ class Door:
         url = self.cloud.url() if self.cloud is not None else None
         if self.cloud is None or url is None:
             return _said(403, {"Message": None}), "there is no such URL"
+        if len(request.body) > MOST_BYTES:  # before the signature: of such a body none is made
+            return _said(413, LARGE), "payload over 6 MB"
         try:
             caller = self._caller(request, url)
         except SignatureError as error:
@@ -112,7 +115,7 @@ class Door:
             caller=caller,
         )
         if len(json.dumps(event)) > MOST_BYTES:
-            return _said(413, {"Message": "Request Entity Too Large"}), "payload over 6 MB"
+            return _said(413, LARGE), "payload over 6 MB"
         try:
             said = self.function.invoke(url.configuration, event, concurrency=url.concurrency)
             return reply_of(said), "answered by the function"

@@ -28,7 +28,7 @@ class Emulator:
 
     Attributes:
         function: whose URL the door is.
-        heard: file with who asked what.
+        heard: file with who asked what. settings: an empty file, instead of a person's own.
         ours, moto: types of CloudFormation that are played, and by whom.
         keys: access key -> secret, of users that were made here.
     """
@@ -39,6 +39,7 @@ class Emulator:
     process: subprocess.Popen[bytes]
     log: Path
     heard: Path
+    settings: Path
     ours: frozenset[str]
     moto: frozenset[str]
     keys: dict[str, str] = field(default_factory=dict)
@@ -57,8 +58,8 @@ class Emulator:
             "AWS_REGION": self.region,
             "AWS_DEFAULT_REGION": self.region,
             "AWS_EC2_METADATA_DISABLED": "true",
-            "AWS_CONFIG_FILE": "/dev/null",
-            "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
+            "AWS_CONFIG_FILE": str(self.settings),
+            "AWS_SHARED_CREDENTIALS_FILE": str(self.settings),
             "AWS_MAX_ATTEMPTS": "2",
         }
 
@@ -105,14 +106,15 @@ class Emulator:
             policy = json.loads(aws.get_policy(FunctionName=self.function, Qualifier=ALIAS)["Policy"])
         except missing:
             policy = None
+        arn = f"{told['FunctionArn'].removesuffix(f':{ALIAS}')}:{ALIAS}"  # moto knows no qualifier
         reserved = aws.get_function_concurrency(FunctionName=self.function)
         most = reserved.get("ReservedConcurrentExecutions")
         return Url(
             auth=told["AuthType"],
-            arn=told["FunctionArn"],
+            arn=arn,
             policy=policy,
             concurrency=None if most is None else int(most),
-            configuration=_configuration(found, told["FunctionArn"], self.region),
+            configuration=_configuration(found, arn, self.region),
         )
 
     # ---- where a function's words go
@@ -181,6 +183,8 @@ def emulated(folder: Path, *, door: str, region: str, function: str) -> Iterator
     for module in ("moto", "flask", "flask_cors", "boto3"):
         need(module, extra="rehearse")
     log, heard = folder / "aws.log", folder / "heard"
+    settings = folder / "no-settings"
+    settings.touch()
     with log.open("wb") as file:
         process = subprocess.Popen(
             [
@@ -208,6 +212,7 @@ def emulated(folder: Path, *, door: str, region: str, function: str) -> Iterator
             process,
             log,
             heard,
+            settings,
             frozenset(said["ours"]),
             frozenset(said["moto"]),
         )

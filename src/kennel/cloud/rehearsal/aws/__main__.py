@@ -30,11 +30,13 @@ def main() -> None:
     from moto.moto_server import werkzeug_app
     from werkzeug.serving import make_server
 
-    from kennel.cloud.rehearsal.aws import engine, heard, kinds, of_lambda
+    from kennel.cloud.rehearsal.aws import engine, heard, kinds, of_lambda, of_network, of_storage
 
     kinds.teach()
     engine.correct()
     of_lambda.teach_urls()
+    of_storage.teach_policies()
+    of_network.teach_tags()
     application = werkzeug_app.DomainDispatcherApplication(werkzeug_app.create_backend_app)
     server = make_server(
         "127.0.0.1",

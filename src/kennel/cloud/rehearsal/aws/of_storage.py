@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from kennel.cloud.rehearsal.aws.kinds import Kind, Made, Place, Properties, gone, tags_of
+from kennel.cloud.rehearsal.permissions import Question, by_resource
 
 # ---- AWS::S3::Bucket
 
@@ -205,6 +206,26 @@ def _metric_filter(name: str, told: Properties, place: Place) -> Made:
 def _metric_filter_deleted(made: Made, told: Properties, place: Place) -> None:
     with gone(place.client("logs"), "ResourceNotFoundException") as logs:
         logs.delete_metric_filter(logGroupName=told["LogGroupName"], filterName=made.identity)
+
+
+def teach_policies() -> None:
+    """Makes a bucket's policy be read with its conditions, each request as one by TLS: loopback has
+    none, and moto takes a statement for said whose condition is not met.
+    """
+    from moto.iam.access_control import PermissionResult
+    from moto.s3 import models
+
+    says = {True: PermissionResult.PERMITTED, False: PermissionResult.DENIED}
+    by_tls = {"aws:securetransport": "true", "s3:tlsversion": "1.3"}
+
+    def get_permission(self: Any, action: str, resource: str) -> Any:
+        policy = json.loads(self.policy) if self.policy else None
+        return says.get(
+            by_resource(policy, Question("", action, resource, by_tls)),  # type: ignore[arg-type]
+            PermissionResult.NEUTRAL,
+        )
+
+    models.FakeBucket.get_permission = get_permission  # type: ignore[method-assign]
 
 
 KINDS = (
