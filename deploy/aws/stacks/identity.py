@@ -19,7 +19,7 @@ BELOW = "Photos, bundles and records below one prefix of one bucket."
 ONE_STACK = "AWS puts an id behind the stack's name."
 PUSH = """BatchCheckLayerAvailability BatchGetImage CompleteLayerUpload DescribeImages
     InitiateLayerUpload PutImage UploadLayerPart"""
-LOOK = "DescribeChangeSet DescribeStackEvents GetTemplate ListChangeSets"
+LOOK = "DescribeChangeSet DescribeStackEvents GetTemplate ListChangeSets ListStackResources"
 ANSWERING = "GetAlias GetFunction GetFunctionConcurrency ListVersionsByFunction UpdateAlias"
 
 
