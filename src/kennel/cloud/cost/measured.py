@@ -123,7 +123,7 @@ def measured_in(path: Path) -> Measured:
         document = json.loads(path.read_text(encoding="utf-8"))
         if isinstance(document, dict) and "works" in document:
             return _of_benchmark(document)
-        if isinstance(document, dict) and "splits" in document:
+        if isinstance(document, dict) and isinstance(document.get("splits"), dict):
             return _of_report(document)
     except OSError as error:
         raise KennelError(f"{path} cannot be read: {error.strerror}.", fix=wanted) from error

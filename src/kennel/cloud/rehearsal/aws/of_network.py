@@ -18,7 +18,9 @@ def _flag(said: Any) -> bool:
 
 def _vpc(_: str, told: Properties, place: Place) -> Made:
     ec2 = place.client("ec2")
-    found = ec2.create_vpc(CidrBlock=told["CidrBlock"], TagSpecifications=_tagged("vpc", told))["Vpc"]
+    found = ec2.create_vpc(CidrBlock=told["CidrBlock"], TagSpecifications=_tagged("vpc", told))[
+        "Vpc"
+    ]
     for name in ("EnableDnsHostnames", "EnableDnsSupport"):
         if name in told:
             ec2.modify_vpc_attribute(VpcId=found["VpcId"], **{name: {"Value": _flag(told[name])}})
@@ -50,7 +52,9 @@ def _attached(_: str, told: Properties, place: Place) -> Made:
 
 
 def _detached(made: Made, told: Properties, place: Place) -> None:
-    with gone(place.client("ec2"), "Gateway.NotAttached", "InvalidInternetGatewayID.NotFound") as ec2:
+    with gone(
+        place.client("ec2"), "Gateway.NotAttached", "InvalidInternetGatewayID.NotFound"
+    ) as ec2:
         ec2.detach_internet_gateway(
             InternetGatewayId=told["InternetGatewayId"], VpcId=told["VpcId"]
         )
@@ -207,6 +211,32 @@ def _template_made(found: dict[str, Any]) -> Made:
 def _template_deleted(made: Made, told: Properties, place: Place) -> None:
     with gone(place.client("ec2"), "InvalidLaunchTemplateId.NotFound") as ec2:
         ec2.delete_launch_template(LaunchTemplateId=made.identity)
+
+
+def teach_tags() -> None:
+    """Makes tags end with what wears them, as in AWS; moto's outlive it."""
+    from moto.ec2.models import EC2Backend
+    from moto.ec2.models.tags import TagBackend
+
+    every = TagBackend.describe_tags
+
+    def describe_tags(self: Any, filters: Any = None) -> list[dict[str, str]]:
+        return [each for each in every(self, filters) if _there(self, each["resource_id"])]
+
+    EC2Backend.describe_tags = describe_tags  # type: ignore[method-assign]
+
+
+def _there(backend: Any, name: str) -> bool:
+    if name.startswith("vpce-"):
+        found = backend.vpc_end_points.get(name)
+        return found is not None and found.state != "deleted"
+    if name.startswith("lt-"):
+        return name in backend.launch_templates
+    try:
+        backend.do_resources_exist([name])
+    except Exception:
+        return False
+    return True
 
 
 def _known(words: str) -> frozenset[str]:
