@@ -13,12 +13,10 @@ export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 CPU_TORCH = $(if $(filter cpu-Linux,$(TORCH)-$(shell uname)),$(if $(UV_FIND_LINKS),,--find-links $(CPU_WHEELS)))
 TOOLS := $(VENV)/tools
 RENTS := $(VENV)/rents
-# <kennel>
 CDK := $(VENV)/cdk
-# Where `make synth` writes, and what it is written of.
+# Where `make synth` writes, and of what.
 OUT ?= deploy/aws/cdk.out
 STACKS := $(wildcard deploy/aws/*.py deploy/aws/*.yaml deploy/aws/stacks/*.py deploy/aws/functions/*.py)
-# </kennel>
 
 # A folder of runs or of bundles means the last one in it.
 RUN ?= runs
@@ -36,7 +34,7 @@ ROOT_BY ?= $(if $(filter 0,$(shell id -u)),,$(shell command -v sudo) $(if $(shel
 .PHONY: help setup demo repro train eval report inference serve ui space tune evaluate promote champion pull test test-fast check figures dist dist-check sbom pack gpu runner-start runner-stop runner-status runner-sweep synth comment badge release workflows-check hparams tensorboard mlflow compose images images-check lock clean
 # </kennel>
 # <project>
-#| .PHONY: help setup repro eval report inference serve ui space tune evaluate promote champion pull pack gpu runner-start runner-stop runner-status runner-sweep hparams tensorboard mlflow compose images pin index demo train check test clean
+#| .PHONY: help setup repro eval report inference serve ui space tune evaluate promote champion pull pack gpu runner-start runner-stop runner-status runner-sweep synth hparams tensorboard mlflow compose images pin index demo train check test clean
 # </project>
 
 help: ## what there is
@@ -136,16 +134,17 @@ pull: setup ## photos and bundles that .dvc files name, from DVC's remote
 	    "fix: dvc remote add --default store s3://BUCKET/PREFIX, or a folder on another disk" >&2; exit 1; fi
 
 # <kennel>
-test: setup $(TOOLS)/ready ## all tests, with coverage
+test: setup $(TOOLS)/ready $(CDK)/ready ## all tests, with coverage
+	$(CDK)/bin/python -m pytest -q -c deploy/aws/pyproject.toml deploy/aws/tests
 	$(BIN)/python -m coverage erase
 	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term --cov-report=xml $(ARGS)
 
 test-fast: setup $(TOOLS)/ready ## the tests that neither train nor build
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow" $(ARGS)
 
-check: setup $(TOOLS)/ready ## style, types, import contracts; workflows, images, Compose, shell, templates; known holes
-	$(BIN)/ruff format --check src tests benchmarks tools
-	$(BIN)/ruff check src tests benchmarks tools
+check: setup $(TOOLS)/ready deploy/aws/cdk.out/deployment.json ## style, types, import contracts; workflows, images, Compose, shell, templates; known holes
+	$(BIN)/ruff format --check src tests benchmarks tools deploy
+	$(BIN)/ruff check src tests benchmarks tools deploy
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python tools/lint.py --tools $(TOOLS)/bin
@@ -196,7 +195,6 @@ runner-status: $(RENTS)/ready ## what runs: since when, until when, what it has 
 runner-sweep: $(RENTS)/ready ## ends every runner that is past its time
 	PYTHONPATH=src $(RENTS)/bin/python -m kennel cloud runner sweep $(ARGS)
 
-# <kennel>
 # The CDK app is a project of its own, of its own lock; Node comes with it.
 $(CDK)/ready: deploy/aws/requirements.lock
 	$(PYTHON) -m venv --clear $(CDK)
@@ -210,6 +208,7 @@ synth: $(CDK)/ready ## the stacks of deploy/aws/settings.yaml as templates of Cl
 deploy/aws/cdk.out/deployment.json: $(CDK)/ready $(STACKS)
 	$(CDK)/bin/python deploy/aws/synth.py --to deploy/aws/cdk.out
 
+# <kennel>
 # These three hold a token that may write: they run on the standard library, and install nothing.
 comment: ## the text of FILE as the one comment under a pull request: make comment FILE=figures.md
 	PYTHONPATH=src $(PYTHON) -m kennel github comment $(FILE) $(ARGS)
@@ -278,4 +277,4 @@ lock: setup ## requirements.lock and locks/ from pyproject.toml: make lock ARGS=
 # </project>
 clean: ## kennel clean, then what is left of caches, and the environment; never photos or bundles
 	@test ! -x $(KENNEL) || $(KENNEL) clean
-	rm -rf $(VENV) .kennel .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache htmlcov .coverage* coverage.xml dist sbom
+	rm -rf $(VENV) deploy/aws/cdk.out .kennel .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache htmlcov .coverage* coverage.xml dist sbom

@@ -88,13 +88,14 @@ def test_every_file_is_a_choice_of_its_group_or_the_base_of_one() -> None:
 
 
 def test_every_choice_that_is_no_default_is_named_where_users_look() -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    pages = (ROOT / "README.md", ROOT / "docs" / "guide" / "train.md")
+    told = "".join(page.read_text(encoding="utf-8") for page in pages)
     for group, option in OPTIONS:
         if group in ("hydra", "paths", "recipe", "tune"):
             assert option == "default"
             continue
-        assert f"`{group}=`" in readme, f"README has no line for {group}="
-        assert f"`{option}`" in readme, f"README does not name {group}={option}"
+        assert f"`{group}=`" in told, f"no line for {group}="
+        assert f"`{option}`" in told, f"nothing names {group}={option}"
     text = (CONFIGS / "train.yaml").read_text(encoding="utf-8")
     for group, option in OPTIONS:
         if group in ("experiment", "debug"):

@@ -70,9 +70,9 @@ def project(honest: Honest, tmp_path: Path) -> Path:
     return Path(shutil.copytree(honest.project, tmp_path / "project"))
 
 
-def line_of_the_readme(installer: str) -> str:
-    """How README.md installs the server, by its hashes."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+def line_of_the_guide(installer: str) -> str:
+    """How docs/guide/install.md installs the server, by its hashes."""
+    text = (ROOT / "docs/guide/install.md").read_text(encoding="utf-8")
     start = {"pip": "pip install", "uv": "uv pip install"}[installer]
     [line] = re.findall(rf"^{start} --require-hashes -r {re.escape(LOCK)}$", text, re.MULTILINE)
     return str(line)
@@ -122,7 +122,7 @@ def test_a_poisoned_newer_release_is_passed_by(
     installer: str, index: Index, project: Path, env: dict[str, str]
 ) -> None:
     index.release_poison()
-    done = in_a_new_environment(line_of_the_readme(installer), project, env)
+    done = in_a_new_environment(line_of_the_guide(installer), project, env)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split()[-1] == "1.0"
     assert not acted(done, env)
@@ -133,7 +133,7 @@ def test_other_bytes_under_the_same_version_are_refused(
     installer: str, index: Index, project: Path, env: dict[str, str]
 ) -> None:
     index.exchange()
-    done = in_a_new_environment(line_of_the_readme(installer), project, env)
+    done = in_a_new_environment(line_of_the_guide(installer), project, env)
     assert done.returncode != 0
     assert REFUSED[installer] in done.stderr
     assert not acted(done, env)
@@ -147,7 +147,7 @@ def test_a_library_that_nobody_locked_is_refused(
     lock = project / LOCK
     text = re.sub(r"^leash==.*(?:\n +.*)*\n", "", lock.read_text("utf-8"), flags=re.MULTILINE)
     lock.write_text(text, encoding="utf-8")
-    done = in_a_new_environment(line_of_the_readme(installer), project, env)
+    done = in_a_new_environment(line_of_the_guide(installer), project, env)
     assert done.returncode != 0
     assert UNPINNED[installer] in done.stderr
 
@@ -158,7 +158,7 @@ def test_without_a_lock_the_newer_release_acts(
 ) -> None:
     index.release_poison()
     ranges(project / LOCK)
-    line = line_of_the_readme(installer).replace("--require-hashes ", "")
+    line = line_of_the_guide(installer).replace("--require-hashes ", "")
     assert acted(in_a_new_environment(line, project, env), env)
 
 
@@ -168,7 +168,7 @@ def test_without_hashes_other_bytes_under_the_same_version_act(
 ) -> None:
     index.exchange()
     without_hashes(project / LOCK)
-    line = line_of_the_readme(installer).replace("--require-hashes ", "")
+    line = line_of_the_guide(installer).replace("--require-hashes ", "")
     assert acted(in_a_new_environment(line, project, env), env)
 
 
@@ -178,7 +178,7 @@ def test_a_lock_asks_for_hashes_itself(
 ) -> None:
     """Who forgets the option is not worse off: it stands in the file."""
     index.exchange()
-    line = line_of_the_readme(installer).replace("--require-hashes ", "")
+    line = line_of_the_guide(installer).replace("--require-hashes ", "")
     done = in_a_new_environment(line, project, env)
     assert done.returncode != 0
     assert REFUSED[installer] in done.stderr

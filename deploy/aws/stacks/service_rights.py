@@ -8,7 +8,7 @@ from policies import Right, allow, of
 FUNCTIONS = """AddPermission CreateAlias CreateFunction CreateFunctionUrlConfig DeleteAlias
     DeleteFunction DeleteFunctionConcurrency DeleteFunctionUrlConfig
     DeleteProvisionedConcurrencyConfig GetAlias GetFunction GetFunctionCodeSigningConfig
-    GetFunctionConcurrency GetFunctionConfiguration GetFunctionRecursionConfig
+    GetFunctionConfiguration GetFunctionRecursionConfig
     GetFunctionUrlConfig GetPolicy GetProvisionedConcurrencyConfig GetRuntimeManagementConfig
     ListTags ListVersionsByFunction PublishVersion PutFunctionConcurrency
     PutProvisionedConcurrencyConfig RemovePermission TagResource UntagResource UpdateAlias
@@ -19,9 +19,10 @@ ALARMS = "DeleteAlarms ListTagsForResource PutMetricAlarm TagResource UntagResou
 DASHBOARDS = "DeleteDashboards GetDashboard PutDashboard"
 TOPICS = """CreateTopic DeleteTopic GetTopicAttributes ListSubscriptionsByTopic
     ListTagsForResource SetTopicAttributes Subscribe TagResource UntagResource"""
-IMAGES = "BatchGetImage DescribeImages GetDownloadUrlForLayer GetRepositoryPolicy"
+IMAGES = "BatchGetImage GetDownloadUrlForLayer GetRepositoryPolicy"
 ROLES = """DeleteRole DeleteRolePolicy GetRole GetRolePolicy ListAttachedRolePolicies
-    ListRolePolicies TagRole UntagRole UpdateAssumeRolePolicy UpdateRole UpdateRoleDescription"""
+    ListRolePolicies ListRoleTags TagRole UntagRole UpdateAssumeRolePolicy UpdateRole
+    UpdateRoleDescription"""
 
 
 def service_rights(names: Names) -> list[Right]:
@@ -55,7 +56,7 @@ def service_rights(names: Names) -> list[Right]:
             [names.arn("cloudwatch", f"dashboard/{names.of('serve')}", region=False)],
         ),
         allow(
-            "cloudwatch:DescribeAlarms logs:DescribeLogGroups ecr:GetAuthorizationToken",
+            "cloudwatch:DescribeAlarms logs:DescribeLogGroups",
             ["*"],
             because="AWS asks this of all or none. Nothing is changed by it.",
         ),
