@@ -31,7 +31,7 @@ ROOT_BY ?= $(if $(filter 0,$(shell id -u)),,$(shell command -v sudo) $(if $(shel
 
 .DEFAULT_GOAL := help
 # <kennel>
-.PHONY: help setup demo repro train eval report inference serve ui space tune evaluate promote champion pull test test-fast check figures dist dist-check sbom pack gpu runner-start runner-stop runner-status runner-sweep synth comment badge release workflows-check hparams tensorboard mlflow compose images images-check lock clean
+.PHONY: help setup demo repro train eval report inference serve ui space tune evaluate promote champion pull test test-fast check figures dist dist-check sbom pack gpu runner-start runner-stop runner-status runner-sweep synth deploy comment badge release workflows-check hparams tensorboard mlflow compose images images-check lock clean
 # </kennel>
 # <project>
 #| .PHONY: help setup repro eval report inference serve ui space tune evaluate promote champion pull pack gpu runner-start runner-stop runner-status runner-sweep synth hparams tensorboard mlflow compose images pin index demo train check test clean
@@ -209,6 +209,9 @@ deploy/aws/cdk.out/deployment.json: $(CDK)/ready $(STACKS)
 	$(CDK)/bin/python deploy/aws/synth.py --to deploy/aws/cdk.out
 
 # <kennel>
+deploy: $(RENTS)/ready deploy/aws/cdk.out/deployment.json ## the newest bundle's serve image as a function in AWS: make deploy ARGS=--yes
+	@PYTHONPATH=src PYTHON=$(RENTS)/bin/python BUNDLE="$(BUNDLE)" sh tools/deploy $(ARGS)
+
 # These three hold a token that may write: they run on the standard library, and install nothing.
 comment: ## the text of FILE as the one comment under a pull request: make comment FILE=figures.md
 	PYTHONPATH=src $(PYTHON) -m kennel github comment $(FILE) $(ARGS)

@@ -256,7 +256,10 @@ def test_a_rollback_that_failed_is_gone_on_with(place: Place) -> None:
 
     def gone_on() -> str:
         place.aws.become("kennel-images", "UPDATE_ROLLBACK_COMPLETE")
-        return "<ContinueUpdateRollbackResponse/>"
+        return (
+            "<ContinueUpdateRollbackResponse><ContinueUpdateRollbackResult/>"
+            "</ContinueUpdateRollbackResponse>"
+        )
 
     place.aws.answer["ContinueUpdateRollback"] = gone_on
     code, _, err = place.run("deploy", "--yes")

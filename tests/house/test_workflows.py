@@ -54,6 +54,7 @@ IN_THE_CLOUD = {
     *(("train", "again"), ("tune", "again")),
     *(("evaluate", "evaluate"), ("inference", "inference"), ("release", "bundle")),
     *(("deploy-space", "bundle"), ("deploy-space", "space")),
+    *(("deploy-lambda", "bundle"), ("deploy-lambda", "deploy")),
 }
 
 
@@ -116,7 +117,7 @@ def test_every_workflow_keeps_the_rules() -> None:
     assert {name: each for name, each in found.items() if each} == {}
     assert set(found) >= {
         *("check", "train", "tune", "evaluate", "inference", "release", "comment", "sweep"),
-        "deploy-space",
+        *("deploy-space", "deploy-lambda"),
     }
 
 
@@ -203,7 +204,7 @@ def test_a_job_that_may_write_installs_nothing() -> None:
 
 
 def test_a_release_uses_no_cache() -> None:
-    for name in ("release", "on-gpu", "sweep", "deploy-space"):
+    for name in ("release", "on-gpu", "sweep", "deploy-space", "deploy-lambda"):
         for job in read_workflows()[name]["jobs"].values():
             for step in job.get("steps", ()):
                 assert "actions/cache" not in step.get("uses", "")

@@ -15,22 +15,35 @@ from kennel.cloud.sweeping.scope import Leftover, Scope, priced
 INSTANCE, SCHEDULE = "AWS::EC2::Instance", "AWS::Scheduler::Schedule"
 ENDER = "runner-ender"  # the role that limits take; the stack of the room runner names it so
 MADE_BY = "Ends the runner of that name. Kennel made it before the runner."
-# As EC2 names types in its tags -> as CloudFormation does.
-KINDS = {
-    "volume": "AWS::EC2::Volume",
-    "image": "AWS::EC2::Image",
-    "snapshot": "AWS::EC2::Snapshot",
-    "elastic-ip": "AWS::EC2::EIP",
-    "launch-template": "AWS::EC2::LaunchTemplate",
-    "vpc-endpoint": "AWS::EC2::VPCEndpoint",
-    "natgateway": "AWS::EC2::NatGateway",
-    "network-interface": "AWS::EC2::NetworkInterface",
-    "internet-gateway": "AWS::EC2::InternetGateway",
-    "subnet": "AWS::EC2::Subnet",
-    "route-table": "AWS::EC2::RouteTable",
-    "security-group": "AWS::EC2::SecurityGroup",
-    "vpc": "AWS::EC2::VPC",
+# Type -> how EC2 lists them: its method, the list in its answer, what names one.
+LISTED = {
+    "AWS::EC2::Image": ("describe_images", "Images", "ImageId"),
+    "AWS::EC2::Volume": ("describe_volumes", "Volumes", "VolumeId"),
+    "AWS::EC2::Snapshot": ("describe_snapshots", "Snapshots", "SnapshotId"),
+    "AWS::EC2::EIP": ("describe_addresses", "Addresses", "AllocationId"),
+    "AWS::EC2::LaunchTemplate": (
+        "describe_launch_templates",
+        "LaunchTemplates",
+        "LaunchTemplateId",
+    ),
+    "AWS::EC2::VPCEndpoint": ("describe_vpc_endpoints", "VpcEndpoints", "VpcEndpointId"),
+    "AWS::EC2::NatGateway": ("describe_nat_gateways", "NatGateways", "NatGatewayId"),
+    "AWS::EC2::NetworkInterface": (
+        "describe_network_interfaces",
+        "NetworkInterfaces",
+        "NetworkInterfaceId",
+    ),
+    "AWS::EC2::InternetGateway": (
+        "describe_internet_gateways",
+        "InternetGateways",
+        "InternetGatewayId",
+    ),
+    "AWS::EC2::Subnet": ("describe_subnets", "Subnets", "SubnetId"),
+    "AWS::EC2::RouteTable": ("describe_route_tables", "RouteTables", "RouteTableId"),
+    "AWS::EC2::SecurityGroup": ("describe_security_groups", "SecurityGroups", "GroupId"),
+    "AWS::EC2::VPC": ("describe_vpcs", "Vpcs", "VpcId"),
 }
+GONE = ("deleted", "deleting")
 
 
 def find(scope: Scope) -> Iterator[Leftover]:
@@ -105,43 +118,29 @@ def _limits(scope: Scope, machines: list[Leftover]) -> Iterator[Leftover]:
 
 def _things(scope: Scope) -> Iterator[Leftover]:
     tag = scope.deployment.tag
-    filters = [
-        {"Name": "key", "Values": [tag.key]},
-        {"Name": "value", "Values": [tag.value]},
-        {"Name": "resource-type", "Values": list(KINDS)},
-    ]
-    with asking("ec2:DescribeTags", fixes={}):
-        pages = client("ec2").get_paginator("describe_tags").paginate(Filters=filters)
-        found = [(each["ResourceType"], each["ResourceId"]) for p in pages for each in p["Tags"]]
-    for kind, name in found:
-        if kind in KINDS and scope.orphan(name):
-            yield from _thing(KINDS[kind], name)
-
-
-def _thing(kind: str, name: str) -> Iterator[Leftover]:
-    """It, where it is still there: tags outlive their things by a while."""
     ec2 = client("ec2")
-    gb: float | None = None
-    words = ""
-    try:
-        with asking(f"ec2:Describe {name}", fixes={}):
-            if kind == "AWS::EC2::Volume":
-                [it] = ec2.describe_volumes(VolumeIds=[name])["Volumes"]
-                if it["State"] == "in-use":
-                    return  # it goes with its machine
-                gb, words = it["Size"], f"{it['Size']} GB, {it['State']}"
-            elif kind == "AWS::EC2::Snapshot":
-                [it] = ec2.describe_snapshots(SnapshotIds=[name])["Snapshots"]
-                gb, words = it["VolumeSize"], f"of {it['VolumeSize']} GB"
-            elif kind == "AWS::EC2::EIP":
-                [it] = ec2.describe_addresses(AllocationIds=[name])["Addresses"]
-                words = it["PublicIp"]
-    except CloudError as error:
-        if error.code.endswith(".NotFound"):
-            return
-        raise
+    filters = [{"Name": f"tag:{tag.key}", "Values": [tag.value]}]
+    for kind, (method, rows, key) in LISTED.items():
+        own = {"OwnerIds": ["self"]} if kind == "AWS::EC2::Snapshot" else {}
+        own = {"Owners": ["self"]} if kind == "AWS::EC2::Image" else own
+        with asking(f"ec2:{method}", fixes={}):
+            if ec2.can_paginate(method):
+                pages = ec2.get_paginator(method).paginate(Filters=filters, **own)
+                found = [each for page in pages for each in page.get(rows, ())]
+            else:
+                found = getattr(ec2, method)(Filters=filters, **own).get(rows, ())
+        for each in found:
+            state = each.get("State")
+            going = state in GONE or (kind == "AWS::EC2::Volume" and state == "in-use")
+            if scope.orphan(each[key]) and not going:  # a volume in use goes with its machine
+                yield _thing(kind, each[key], each)
+
+
+def _thing(kind: str, name: str, told: dict[str, Any]) -> Leftover:
+    gb = told.get("Size", told.get("VolumeSize"))
+    words = f"{gb} GB" if gb else str(told.get("PublicIp", ""))
     cost = priced(kind, gb=gb)
-    yield Leftover(kind, name, words=words, usd=cost.usd, price=cost.words)
+    return Leftover(kind, name, words=words, usd=cost.usd, price=cost.words)
 
 
 def _ending(each: Leftover) -> None:
