@@ -26,15 +26,16 @@ WHAT ?= train
 # A workflow's input reaches the shell as one word, whatever is in it: $(PHOTOS) would run what $(shell ...) in it says.
 export PHOTOS ?=
 export SPACE ?=
+export IMAGE ?=
 # Who is not root already mounts images with sudo.
 ROOT_BY ?= $(if $(filter 0,$(shell id -u)),,$(shell command -v sudo) $(if $(shell command -v sudo),--preserve-env))
 
 .DEFAULT_GOAL := help
 # <kennel>
-.PHONY: help setup demo repro train eval report inference serve ui space tune evaluate promote champion pull test test-fast check figures dist dist-check sbom pack gpu runner-start runner-stop runner-status runner-sweep synth deploy comment badge release workflows-check hparams tensorboard mlflow compose images images-check lock clean
+.PHONY: help setup demo repro train eval report inference serve ui space tune evaluate promote champion pull test test-fast check figures dist dist-check sbom pack gpu runner-start runner-stop runner-status runner-sweep synth cloud-rehearse deploy comment badge release image-name workflows-check hparams tensorboard mlflow compose images images-check lock clean
 # </kennel>
 # <project>
-#| .PHONY: help setup repro eval report inference serve ui space tune evaluate promote champion pull pack gpu runner-start runner-stop runner-status runner-sweep synth hparams tensorboard mlflow compose images pin index demo train check test clean
+#| .PHONY: help setup repro eval report inference serve ui space tune evaluate promote champion pull pack gpu runner-start runner-stop runner-status runner-sweep synth cloud-rehearse hparams tensorboard mlflow compose images pin index demo train check test clean
 # </project>
 
 help: ## what there is
@@ -128,7 +129,11 @@ champion: setup ## the champion of KENNEL_REGISTRY, in bundles/champion
 	$(KENNEL) promote --champion --to bundles/champion
 
 pull: setup ## photos and bundles that .dvc files name, from DVC's remote
-	@PATH="$$PWD/$(BIN):$$PATH"; files="$$(git ls-files '*.dvc')"; \
+	@command -v git >/dev/null || { printf '%s\n' "error: git is not installed, and it says which .dvc files are of this project." \
+	    "fix: install git" >&2; exit 1; }; \
+	  git rev-parse --git-dir >/dev/null 2>&1 || { printf '%s\n' "error: $$PWD is in no git repository, which says which .dvc files are of this project." \
+	    "fix: git init && git add ., or go to the checkout" >&2; exit 1; }; \
+	  PATH="$$PWD/$(BIN):$$PATH"; files="$$(git ls-files '*.dvc')"; \
 	  if [ -z "$$files" ]; then echo "no .dvc file names anything; there is nothing to bring"; \
 	  elif ! dvc pull $(ARGS) $$files; then [ -n "$$(dvc remote list)" ] || printf '%s\n' "error: DVC has no remote to bring it from." \
 	    "fix: dvc remote add --default store s3://BUCKET/PREFIX, or a folder on another disk" >&2; exit 1; fi
@@ -208,10 +213,13 @@ synth: $(CDK)/ready ## the stacks of deploy/aws/settings.yaml as templates of Cl
 deploy/aws/cdk.out/deployment.json: $(CDK)/ready $(STACKS)
 	$(CDK)/bin/python deploy/aws/synth.py --to deploy/aws/cdk.out
 
-# <kennel>
 deploy: $(RENTS)/ready deploy/aws/cdk.out/deployment.json ## the newest bundle's serve image as a function in AWS: make deploy ARGS=--yes
 	@PYTHONPATH=src PYTHON=$(RENTS)/bin/python BUNDLE="$(BUNDLE)" sh tools/deploy $(ARGS)
 
+cloud-rehearse: setup deploy/aws/cdk.out/deployment.json ## all of it on this machine, without an account: make cloud-rehearse BUNDLE=bundles/<id>
+	$(KENNEL) cloud rehearse --bundle $(BUNDLE) --templates deploy/aws/cdk.out $(ARGS)
+
+# <kennel>
 # These three hold a token that may write: they run on the standard library, and install nothing.
 comment: ## the text of FILE as the one comment under a pull request: make comment FILE=figures.md
 	PYTHONPATH=src $(PYTHON) -m kennel github comment $(FILE) $(ARGS)
@@ -221,6 +229,9 @@ badge: ## coverage.xml as a picture on the branch badges; make badge ARGS="--to 
 
 release: ## the files of dist/ as a release of the tag that was pushed
 	PYTHONPATH=src $(PYTHON) -m kennel github release dist/* $(ARGS)
+
+image-name: ## what the image IMAGE of a pushed tag is called at GHCR, and its version, for GITHUB_OUTPUT
+	@PYTHONPATH=src $(PYTHON) -m kennel github image "$$IMAGE" $(ARGS)
 
 workflows-check: setup ## every `run:` line of the workflows, here: make workflows-check ARGS="train release"
 	$(BIN)/python tools/run_workflows.py $(ARGS)

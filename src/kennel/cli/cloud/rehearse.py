@@ -1,8 +1,8 @@
 """`kennel cloud rehearse`: the whole deployment on this machine, without an account.
 
-AWS is moto's server, in memory; the function is the serve image's own process behind a door that
-refuses what AWS refuses. What deploys, answers, destroys and sweeps is what does so for real. Nothing
-is left behind, and nothing outside this machine is asked.
+AWS is moto's server, in memory; the function is the serve image where buildah has it, else the
+process that it would run, behind a door that refuses what AWS refuses. What deploys, answers,
+destroys and sweeps does so for real. Nothing is left behind; nothing but this machine is asked.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from kennel.cloud.deployment import find_deployment
+    from kennel.cloud.deployment import OUT, find_deployment
     from kennel.cloud.rehearsal.play import play
     from kennel.cloud.rehearsal.stage import set_stage
     from kennel.errors import UsageError
@@ -55,7 +55,10 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError("--bundle is given more than twice.", fix="one, or one and the next")
     bundles = [bundle_named(path) for path in named]
     deployment = find_deployment(args.templates)
-    with _heeding_signals(), set_stage(deployment, bundles) as stage:
+    with (
+        _heeding_signals(),
+        set_stage(deployment, bundles, templates=args.templates or OUT) as stage,
+    ):
         done = play(stage, say=_say)
     if args.json:
         print(json.dumps(asdict(done), ensure_ascii=False, indent=2))
@@ -71,9 +74,7 @@ class _heeding_signals:  # noqa: N801 - reads as a block
     """SIGTERM and a terminal that goes away end it as Ctrl-C does: nothing is left."""
 
     def __enter__(self) -> None:
-        self.before = {
-            each: signal.signal(each, _stop) for each in (signal.SIGTERM, signal.SIGHUP)
-        }
+        self.before = {each: signal.signal(each, _stop) for each in (signal.SIGTERM, signal.SIGHUP)}
 
     def __exit__(self, *_: object) -> None:
         for each, handler in self.before.items():
@@ -86,16 +87,23 @@ def _stop(signum: int, _: FrameType | None) -> NoReturn:
 
 def _say(step: Step) -> None:
     mark = "ok" if step.ok else "FAILED"
-    print(f"{mark:<7}{step.name:<{COLUMN}}{step.seconds:>6.1f} s  {step.said}", file=sys.stderr, flush=True)
+    print(
+        f"{mark:<7}{step.name:<{COLUMN}}{step.seconds:>6.1f} s  {step.said}",
+        file=sys.stderr,
+        flush=True,
+    )
 
 
 def _table(done: Rehearsed) -> list[str]:
-    whole = {"image": "the serve image", "processes": "the serve image's own process"}[done.runs]
+    whole = "the serve image" if done.runs == "image" else f"kennel serve by itself ({done.why})"
     rows = [f"{each.name:<{COLUMN}}{each.seconds:>6.1f} s  {each.said}" for each in done.steps]
     rows.append(f"{'all':<{COLUMN}}{done.seconds:>6.1f} s  with {whole}: {', '.join(done.bundles)}")
     if done.left is not None:
         rows.append(f"{'left':<{COLUMN}}{', '.join(done.left) or 'nothing'}")
-    rows += [f"{'not played' if not at else '':<{COLUMN}}{each}" for at, each in enumerate(done.not_played)]
+    rows += [
+        f"{'not played' if not at else '':<{COLUMN}}{each}"
+        for at, each in enumerate(done.not_played)
+    ]
     if done.ok:
         rows.append("next: kennel cloud deploy")
     return rows

@@ -17,11 +17,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from kennel.cloud import CloudError, deploying, destroying, runner, sweeping
+from kennel.cloud import CloudError, deploying, destroying, going_back, runner, sweeping
 from kennel.cloud import status as standing
 from kennel.cloud.cost import cost_of
 from kennel.cloud.cost.measured import shipped
-from kennel.cloud.deploying import Deployed
+from kennel.cloud.deployed import Deployed
 from kennel.cloud.function import Check
 from kennel.cloud.limit import set_limit
 from kennel.cloud.machine import Wish, living
@@ -117,9 +117,7 @@ def _check(stage: Stage, which: int) -> Check:
     bundle = stage.bundles[which]
     for photo, said in zip(stage.photos, stage.predicted(bundle), strict=True):
         if photo.suffix == ".jpg" and "label" in said:
-            return Check(
-                photo.read_bytes(), said["label"], said["probability"], bundle.bundle_id
-            )
+            return Check(photo.read_bytes(), said["label"], said["probability"], bundle.bundle_id)
     raise CloudError("no photo could be answered.", fix="see the bundle: kennel verify")
 
 
@@ -163,7 +161,8 @@ def data(stage: Stage) -> str:
 
 def _digests(folder: Path) -> dict[str, str]:
     return {
-        path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.iterdir())
     }
 
 
@@ -230,12 +229,13 @@ def permissions(stage: Stage) -> str:
     for words, role in (("nobody", None), ("who has no right", "data")):
         said = stage.ask("GET", "/live", role=role)
         expect(said.status == 403, f"{words} is answered {said.status}")
-    iam, whole = stage.emulator.client("iam"), policy_of("caller", stage.deployment, stage.emulator.function)
+    iam, whole = (
+        stage.emulator.client("iam"),
+        policy_of("caller", stage.deployment, stage.emulator.function),
+    )
     for one in whole["Statement"][0]["Action"]:
         half = {**whole, "Statement": [{**whole["Statement"][0], "Action": [one]}]}
-        iam.put_user_policy(
-            UserName="caller", PolicyName="own", PolicyDocument=json.dumps(half)
-        )
+        iam.put_user_policy(UserName="caller", PolicyName="own", PolicyDocument=json.dumps(half))
         said = stage.ask("GET", "/live")
         expect(said.status == 403, f"with {one} alone it answers {said.status}")
     iam.put_user_policy(UserName="caller", PolicyName="own", PolicyDocument=json.dumps(whole))
@@ -301,7 +301,9 @@ def _bomb(side: int) -> bytes:
     row = b"\0" + bytes((side + 7) // 8)
     head = struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)
     pixels = zlib.compress(row * side, 9)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+    )
 
 
 @contextmanager
@@ -371,7 +373,7 @@ def second(stage: Stage) -> str:
 
 def back(stage: Stage) -> str:
     with stage.acting("deploy"):
-        done = deploying.roll_back(stage.deployment, sleep=stage.sleep)
+        done = going_back.roll_back(stage.deployment, sleep=stage.sleep)
     expect(done.digest == stage.images[0].digest, "the image before does not answer")
     same_answers(stage, 0)
     return f"{done.bundle or stage.bundles[0].bundle_id} answers again, as version {done.version}"
@@ -401,9 +403,11 @@ def machine(stage: Stage) -> str:
     with stage.acting("runner"):
         set_limit(MACHINE, until=until, role=wish.ender)
         found = rent_any(
-            wish, b"#!/bin/sh\n", until, secret="rehearsal", sleep=stage.sleep, say=lambda _: None
-        )  # noqa: S106 - of one start, and no password
-        expect([each["InstanceId"] for each in living(MACHINE)] == [found.instance_id], "no machine")
+            wish, b"#!/bin/sh\n", until, secret=MACHINE, sleep=stage.sleep, say=lambda _: None
+        )
+        expect(
+            [each["InstanceId"] for each in living(MACHINE)] == [found.instance_id], "no machine"
+        )
         ended = runner.stop(MACHINE)
         expect(len(ended) == 1 and not living(MACHINE), "the machine was not ended")
         expect(not runner.stop(MACHINE), "stopped again, it found another machine")
@@ -425,13 +429,11 @@ def destroy(stage: Stage) -> str:
         planned = destroying.removal(stage.deployment, sleep=stage.sleep)
         gone = destroying.destroy(planned, with_data=True, sleep=stage.sleep)
     expect(not gone.kept, f"{', '.join(gone.kept)} stay")
-    return (
-        f"{len(kept.gone)} stacks; {len(kept.kept)} kept for its data until --with-data said so"
-    )
+    return f"{len(kept.gone)} stacks; {len(kept.kept)} kept for its data until --with-data said so"
 
 
 def sweep(stage: Stage) -> str:
-    """An orphan is planted: a log group that Lambda made anew. It goes, and then nothing is left."""
+    """A log group that Lambda made anew is planted. It goes, and then nothing is left."""
     logs = stage.emulator.client("logs")
     logs.create_log_group(logGroupName=f"/aws/lambda/{stage.emulator.function}")
     with stage.acting("deploy"):
@@ -442,6 +444,8 @@ def sweep(stage: Stage) -> str:
     stage.kept["left"] = [f"{each.kind} {each.name}" for each in left]
     still = [each for each in left if not each.going]
     expect(not still, f"left: {', '.join(f'{each.kind} {each.name}' for each in still)}")
+    words = ["kennel", "cloud", "sweep", "--verify", "--templates", str(stage.templates)]
+    stage.run(words, role="deploy", where=stage.folder)  # and the verb itself ends with 0
     going = f", {len(left)} goes by itself: {left[0].kind}" if left else ""
     return f"{len(found)} found and removed; nothing is left{going}"
 

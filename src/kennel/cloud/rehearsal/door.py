@@ -1,6 +1,6 @@
 """Plays a function URL: who may come in, how much, and what is answered when it goes wrong.
 
-Each request is decided by what the emulated Lambda says at that moment: URL, alias, policy, timeout,
+Each request is decided by what the emulated Lambda says at that moment: URL, alias, policy, time,
 concurrency. Source: AWS Lambda Developer Guide, "Control access to Lambda function URLs" (with the
 two permissions that have been needed since October 2025), "Lambda quotas", "Invoking Lambda
 function URLs".
@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -35,6 +35,7 @@ THROTTLED = {
     "message": "Rate Exceeded.",
 }
 LARGE = {"Message": "Request Entity Too Large"}
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "date", "server"}
 
 
@@ -104,7 +105,9 @@ class Door:
         try:
             caller = self._caller(request, url)
         except SignatureError as error:
-            return _said(403, {"Message": FORBIDDEN if str(error) == "Forbidden" else str(error)}), str(error)
+            return _said(
+                403, {"Message": FORBIDDEN if str(error) == "Forbidden" else str(error)}
+            ), str(error)
         event = url_event(
             request.method,
             request.path,
@@ -122,7 +125,9 @@ class Door:
         except ThrottledError:
             return _said(429, THROTTLED), "concurrency"
         except (TimedOutError, FunctionError, ValueError) as error:
-            return Reply(502, {"content-type": "application/json"}, b"Internal Server Error"), str(error)
+            return Reply(502, {"content-type": "application/json"}, b"Internal Server Error"), str(
+                error
+            )
 
     def _caller(self, request: Request, url: Url) -> dict[str, Any] | None:
         """Who signed, where somebody has to.
@@ -176,7 +181,9 @@ def _said(status: int, document: Mapping[str, Any]) -> Reply:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    answer: Callable[[Request], Reply]
+
+    def answer(self, request: Request) -> Reply:
+        raise NotImplementedError
 
     def handle_any(self) -> None:
         size = int(self.headers.get("content-length") or 0)
@@ -199,16 +206,12 @@ class _Handler(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(reply.body)
 
-    do_GET = do_POST = do_HEAD = do_PUT = do_DELETE = do_PATCH = do_OPTIONS = handle_any
-
     def log_message(self, *_: object) -> None:
         """Nothing: `answered` has it."""
 
     def handle(self) -> None:
-        try:
+        with suppress(ConnectionError):  # of a client that left
             super().handle()
-        except ConnectionError:
-            pass  # a client that left
 
 
 @contextmanager
@@ -216,8 +219,11 @@ def opened(function: Function) -> Iterator[Door]:
     """A door while the block runs; it lets nobody in before it has a `cloud`."""
 
     class Handler(_Handler):
-        def answer(self, request: Request) -> Reply:  # type: ignore[override]
+        def answer(self, request: Request) -> Reply:
             return door.answer(request)
+
+    for method in METHODS:
+        setattr(Handler, f"do_{method}", Handler.handle_any)
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True

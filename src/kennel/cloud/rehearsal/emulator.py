@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -103,7 +104,9 @@ class Emulator:
         except missing:
             return None
         try:
-            policy = json.loads(aws.get_policy(FunctionName=self.function, Qualifier=ALIAS)["Policy"])
+            policy = json.loads(
+                aws.get_policy(FunctionName=self.function, Qualifier=ALIAS)["Policy"]
+            )
         except missing:
             policy = None
         arn = f"{told['FunctionArn'].removesuffix(f':{ALIAS}')}:{ALIAS}"  # moto knows no qualifier
@@ -124,16 +127,11 @@ class Emulator:
         Lambda does: this is how a group comes back that was deleted too early."""
         logs, group = self.client("logs"), f"/aws/lambda/{how.name}"
         stream = f"[{how.version}]rehearsal"
-        for make in (
-            lambda: logs.create_log_group(logGroupName=group),
-            lambda: logs.create_log_stream(logGroupName=group, logStreamName=stream),
-        ):
-            try:
-                make()
-            except logs.exceptions.ResourceAlreadyExistsException:
-                continue
-        import time
-
+        there = logs.exceptions.ResourceAlreadyExistsException
+        with suppress(there):
+            logs.create_log_group(logGroupName=group)
+        with suppress(there):
+            logs.create_log_stream(logGroupName=group, logStreamName=stream)
         now = int(time.time() * 1000)
         events = [{"timestamp": now, "message": line} for line in lines]
         logs.put_log_events(logGroupName=group, logStreamName=stream, logEvents=events)

@@ -15,7 +15,7 @@ from kennel.errors import KennelError
 NOT_PLAYED = (
     "schedules do not fire, alarms do not ring, budgets tell nobody",
     "an image's layers are not pushed, and nobody scans them",
-    "lifecycle rules remove nothing; there is no TLS on loopback, and each request is taken for one by it",
+    "lifecycle rules remove nothing; loopback has no TLS, and requests are taken for ones by it",
     "provisioned concurrency and SnapStart change nothing",
     "GitHub is not asked for a runner",
 )
@@ -37,7 +37,7 @@ class Rehearsed:
     """A rehearsal.
 
     Attributes:
-        runs: "image" or "processes". bundles: ids.
+        runs: "image" or "processes"; why: not the image. bundles: ids.
         cold_starts: of all sandboxes, to their first question.
         cold_s, warm_s: from a request to its answer, of the act that times them.
         types: of CloudFormation, and who plays each.
@@ -49,6 +49,7 @@ class Rehearsed:
     ok: bool
     seconds: float
     runs: str
+    why: str
     bundles: tuple[str, ...]
     steps: tuple[Step, ...]
     cold_starts: tuple[ColdStart, ...]
@@ -78,6 +79,7 @@ def play(stage: Stage, *, say: Callable[[Step], None] = lambda _: None) -> Rehea
         ok=all(each.ok for each in steps),
         seconds=round(time.monotonic() - began, 1),
         runs=stage.runs,
+        why=stage.why,
         bundles=tuple(dict.fromkeys(each.bundle_id for each in stage.bundles)),
         steps=tuple(steps),
         cold_starts=tuple(stage.function.cold_starts),

@@ -8,7 +8,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -161,7 +161,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def reply(self, number: str, said: bytes) -> None:
         if len(said) > MOST_BYTES:
-            self.server.replies.put((number, FunctionError("Function.ResponseSizeTooLarge", TOO_LARGE)))
+            self.server.replies.put(
+                (number, FunctionError("Function.ResponseSizeTooLarge", TOO_LARGE))
+            )
             self.say(413, json.dumps({"errorType": "RequestEntityTooLarge"}).encode())
             return
         try:
@@ -195,10 +197,8 @@ class _Handler(BaseHTTPRequestHandler):
         """Nothing: what matters is asked for."""
 
     def handle(self) -> None:
-        try:
+        with suppress(ConnectionError):  # of a sandbox that was ended
             super().handle()
-        except ConnectionError:
-            pass  # a sandbox that was ended
 
 
 @contextmanager

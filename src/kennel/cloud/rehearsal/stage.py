@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 from kennel.bundle import Bundle, read_bundle
 from kennel.cloud import CloudError, client
 from kennel.cloud.deployment import Deployment
+from kennel.cloud.rehearsal.built import built_image
 from kennel.cloud.rehearsal.container import Image as Built
 from kennel.cloud.rehearsal.dockerfile import SERVE, read_settings
 from kennel.cloud.rehearsal.door import Door, opened
@@ -84,14 +85,16 @@ class Stage:
     """What the acts of the play work on.
 
     Attributes:
+        templates: the folder of the deployment.
         bundles: the first is deployed, the second after it; may be the same one.
         images: one for each.
         photos: that are asked.
-        runs: "image" where what was built runs, "processes" where its settings do.
+        runs: "image" where what was built runs, "processes" where its settings do. why: they do.
         kept: what one act leaves for later ones.
     """
 
     deployment: Deployment
+    templates: Path
     bundles: tuple[Bundle, Bundle]
     images: tuple[Played, Played]
     photos: tuple[Path, ...]
@@ -100,6 +103,7 @@ class Stage:
     function: Function
     folder: Path
     runs: str
+    why: str
     kept: dict[str, Any] = field(default_factory=dict)
 
     @contextmanager
@@ -137,7 +141,9 @@ class Stage:
             said = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()]
             wrong = [line for line in said if line.lower().startswith("error")] or said[-1:]
             raise CloudError(
-                f"{' '.join(words[:2])} ended with {done.returncode}: {' '.join(wrong)}".rstrip(". ")
+                f"{' '.join(words[:2])} ended with {done.returncode}: {' '.join(wrong)}".rstrip(
+                    ". "
+                )
                 + ".",
                 fix="see what it says; each step is a command that can be run by itself",
             )
@@ -200,16 +206,16 @@ def set_stage(
     deployment: Deployment,
     bundles: Sequence[Path],
     *,
+    templates: Path,
     photos: Sequence[Path] = (),
-    image: Built | None = None,
     dockerfile: Path | None = None,
 ) -> Iterator[Stage]:
     """All of it, while the block runs; nothing of it is left after it.
 
     Args:
-        bundles: one or two.
+        bundles: one or two. templates: the folder that the deployment was read from.
         photos: asked besides those that are drawn.
-        image: the serve image where it was built; its settings are read from `dockerfile` else.
+        dockerfile: whose settings are taken where no image was built.
     Raises:
         MissingExtraError, BundleError, CloudError: something is not there.
     """
@@ -220,6 +226,8 @@ def set_stage(
     images = (played_image(pair[0], 1), played_image(pair[1], 2))
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kennel-rehearsal-")))
+        ids = tuple(each.bundle_id for each in pair)
+        image, why = stack.enter_context(built_image(ids))
         runnables = {
             played.digest: _runnable(played, bundle, image=image, dockerfile=dockerfile)
             for played, bundle in zip(images, pair, strict=True)
@@ -236,6 +244,7 @@ def set_stage(
             emulator.user(role, policy_of(role, deployment, name))
         stage = Stage(
             deployment,
+            templates.resolve(),
             pair,
             images,
             (),
@@ -244,13 +253,14 @@ def set_stage(
             function,
             folder,
             "processes" if image is None else "image",
+            why,
         )
         stage.photos = (*photos, *_drawn(folder / "drawn"))
         yield stage
 
 
 def policy_of(role: str, deployment: Deployment, function: str) -> dict[str, Any]:
-    """What a user of the stage may do. moto looks at it for nobody; the door does for the caller."""
+    """What a user of the stage may do: the door looks at it, and moto does not."""
     arn = f"arn:aws:lambda:{deployment.region}:{ACCOUNT}:function:{function}:*"
     statement = (
         {

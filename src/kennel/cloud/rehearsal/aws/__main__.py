@@ -1,7 +1,7 @@
 """moto's server with what is ours: `python -m kennel.cloud.rehearsal.aws --door ADDRESS`.
 
-Listens on a free port of loopback and prints its address and the types it knows, one line of JSON. Ends with its standard input,
-so that it does not outlive whoever started it.
+Listens on a free port of loopback and prints its address and the types it knows, one line of JSON.
+Ends with its standard input, so that it does not outlive whoever started it.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def main() -> None:
     server = make_server(
         "127.0.0.1",
         0,
-        heard.Listening(application, args.heard),  # type: ignore[arg-type]
+        heard.Listening(application, args.heard),
         threaded=True,
         request_handler=werkzeug_app.MotoRequestHandler,
     )

@@ -34,7 +34,11 @@ def _furnished(name: str, told: Properties, place: Place) -> Made:
         rules = [
             {
                 "ApplyServerSideEncryptionByDefault": each["ServerSideEncryptionByDefault"],
-                **({"BucketKeyEnabled": each["BucketKeyEnabled"]} if "BucketKeyEnabled" in each else {}),
+                **(
+                    {"BucketKeyEnabled": each["BucketKeyEnabled"]}
+                    if "BucketKeyEnabled" in each
+                    else {}
+                ),
             }
             for each in encryption["ServerSideEncryptionConfiguration"]
         ]
@@ -236,8 +240,15 @@ KINDS = (
         _bucket_changed,
         name="BucketName",
         known=frozenset(
-            "BucketName VersioningConfiguration BucketEncryption PublicAccessBlockConfiguration "
-            "OwnershipControls LifecycleConfiguration Tags".split()
+            [
+                "BucketName",
+                "VersioningConfiguration",
+                "BucketEncryption",
+                "PublicAccessBlockConfiguration",
+                "OwnershipControls",
+                "LifecycleConfiguration",
+                "Tags",
+            ]
         ),
     ),
     Kind(
@@ -254,8 +265,16 @@ KINDS = (
         _repository_changed,
         name="RepositoryName",
         known=frozenset(
-            "RepositoryName EncryptionConfiguration ImageScanningConfiguration ImageTagMutability "
-            "LifecyclePolicy RepositoryPolicyText EmptyOnDelete Tags".split()
+            [
+                "RepositoryName",
+                "EncryptionConfiguration",
+                "ImageScanningConfiguration",
+                "ImageTagMutability",
+                "LifecyclePolicy",
+                "RepositoryPolicyText",
+                "EmptyOnDelete",
+                "Tags",
+            ]
         ),
     ),
     Kind(
