@@ -32,7 +32,7 @@ ROOT_BY ?= $(if $(filter 0,$(shell id -u)),,$(shell command -v sudo) $(if $(shel
 
 .DEFAULT_GOAL := help
 # <kennel>
-.PHONY: help setup demo repro train eval report inference serve ui space tune gpu evaluate promote champion pull test test-fast check figures dist dist-check sbom pack runner-start runner-stop runner-status runner-sweep synth deploy cloud-rehearse comment badge release image-name workflows-check hparams tensorboard mlflow compose images images-check lock clean
+.PHONY: help setup demo repro train eval report inference serve ui space tune gpu evaluate promote champion pull test test-fast check figures dist dist-check sbom pack runner-start runner-stop runner-status runner-sweep synth cloud-rehearse deploy comment badge release image-name workflows-check hparams tensorboard mlflow compose images images-check lock clean
 # </kennel>
 # <project>
 #| .PHONY: help setup repro eval report inference serve ui space tune gpu evaluate promote champion pull pack runner-start runner-stop runner-status runner-sweep synth cloud-rehearse hparams tensorboard mlflow compose images pin index demo train check test clean
