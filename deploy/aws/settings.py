@@ -26,7 +26,7 @@ class Part(BaseModel):
 
 
 class Storage(Part):
-    on_delete: Literal["keep", "empty"] = "keep"
+    on_delete: Literal["keep", "remove"] = "keep"
     old_versions_days: int = Field(30, ge=1, le=3650)
 
 

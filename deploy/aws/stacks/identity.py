@@ -14,13 +14,14 @@ from stacks.service_rights import service_rights
 GITHUB = "token.actions.githubusercontent.com"
 AUDIENCE = "sts.amazonaws.com"
 TRAINING_HOURS = 12  # the longest that AWS gives
+DEPLOYING_HOURS = 2  # the image is built in the same job
 BORN = ("instance", "network-interface", "volume")  # with a machine
 BELOW = "Photos, bundles and records below one prefix of one bucket."
 ONE_STACK = "AWS puts an id behind the stack's name."
 PUSH = """BatchCheckLayerAvailability BatchGetImage CompleteLayerUpload DescribeImages
-    GetDownloadUrlForLayer InitiateLayerUpload PutImage UploadLayerPart"""
-LOOK = """DescribeChangeSet DescribeStackEvents DescribeStackResources DescribeStacks
-    GetTemplate ListStackResources"""
+    InitiateLayerUpload PutImage UploadLayerPart"""
+LOOK = "DescribeChangeSet DescribeStackEvents GetTemplate ListChangeSets ListStackResources"
+ANSWERING = "GetAlias GetFunction GetFunctionConcurrency ListVersionsByFunction UpdateAlias"
 
 
 class Identity(cdk.Stack):
@@ -69,7 +70,11 @@ class Identity(cdk.Stack):
                 "runner", environments.runner, "rent a machine with its end", self._rent()
             ),
             "DeployRoleArn": self._role(
-                "deploy", environments.deploy, "push an image and deploy it", self._deploy()
+                "deploy",
+                environments.deploy,
+                "push an image and deploy it",
+                self._deploy(),
+                hours=DEPLOYING_HOURS,
             ),
         }
         hands = role(
@@ -175,7 +180,7 @@ class Identity(cdk.Stack):
             allow("ec2:DescribeInstances", ["*"], because=LOOKING),
             end_machines(names),
             allow(
-                "scheduler:CreateSchedule scheduler:DeleteSchedule",
+                "scheduler:CreateSchedule scheduler:DeleteSchedule scheduler:GetSchedule",
                 [names.arn("scheduler", "schedule/default/kennel-*")],
                 because="A limit has the name of its machine, which follows from the run.",
             ),
@@ -212,6 +217,12 @@ class Identity(cdk.Stack):
         return [
             allow("ecr:GetAuthorizationToken", ["*"], because="It names no repository."),
             allow(of("ecr", PUSH), [repository]),
+            # Whether what the service needs is there.
+            allow(
+                "cloudformation:DescribeStacks",
+                [names.arn("cloudformation", f"stack/{names.settings.name}-*/*")],
+                because="This deployment's stacks, whose names begin with its own.",
+            ),
             allow(of("cloudformation", LOOK), [stack], because=ONE_STACK),
             # A change is made by the role that may change the service, and by no other.
             allow(
@@ -221,9 +232,19 @@ class Identity(cdk.Stack):
                 StringEquals={"cloudformation:RoleArn": hands},
             ),
             allow(
-                "cloudformation:DeleteChangeSet cloudformation:ExecuteChangeSet",
+                of("cloudformation", "ContinueUpdateRollback DeleteChangeSet ExecuteChangeSet"),
                 [stack],
                 because=ONE_STACK,
+            ),
+            # Which version answers; the one before, at once; and whether it answers right.
+            allow(
+                of("lambda", ANSWERING),
+                [names.function_arn, f"{names.function_arn}:*"],
+                because="Versions and the alias of that one function.",
+            ),
+            allow(
+                "lambda:InvokeFunction lambda:InvokeFunctionUrl",
+                [f"{names.function_arn}:live"],
             ),
             allow(
                 "iam:PassRole",

@@ -10,7 +10,6 @@ from names import Names
 from policies import acknowledge
 
 UNFINISHED_DAYS = 7
-ON_DELETE_TAG = "kennel:on-delete"  # what `kennel cloud destroy` reads before it empties anything
 
 
 class Storage(cdk.Stack):
@@ -60,9 +59,8 @@ class Storage(cdk.Stack):
             "S1",
             "A log of every access is a second bucket that only grows. CloudTrail can write one.",
         )
-        cdk.Tags.of(bucket).add(ON_DELETE_TAG, chosen.on_delete)
-        # What a person gave is never deleted unless that was asked for; and CloudFormation itself
-        # deletes no bucket that holds anything.
+        # What a person gave is never deleted unless that was asked for. CloudFormation deletes no
+        # bucket that holds anything; `kennel cloud destroy --with-data` empties it first.
         keep = chosen.on_delete == "keep"
         bucket.apply_removal_policy(cdk.RemovalPolicy.RETAIN if keep else cdk.RemovalPolicy.DESTROY)
         tls = s3.CfnBucketPolicy(

@@ -38,7 +38,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "other": {
         "name": "kittens",
         "region": "eu-central-1",
-        "storage": {"on_delete": "empty"},
+        "storage": {"on_delete": "remove"},
         "identity": {"repository": "anna/cats", "provider": "existing"},
         "runner": {"image": "ami-0123456789abcdef0", "zones": 1, "github_app": False},
     },
