@@ -95,6 +95,7 @@ def _told(machine: dict[str, Any], github: Api | None, now_s: float) -> Standing
         registered="" if github is None else registration(github, tags[TAG]),
     )
 
+
 def _limit_of(name: str) -> str:
     """When the machines of that name are ended from outside, UTC; "" where nothing ends them.
 
