@@ -26,7 +26,9 @@ WHAT ?= train
 # A workflow's input reaches the shell as one word, whatever is in it: $(PHOTOS) would run what $(shell ...) in it says.
 export PHOTOS ?=
 export SPACE ?=
+# <kennel>
 export IMAGE ?=
+# </kennel>
 # Who is not root already mounts images with sudo.
 ROOT_BY ?= $(if $(filter 0,$(shell id -u)),,$(shell command -v sudo) $(if $(shell command -v sudo),--preserve-env))
 
@@ -220,7 +222,7 @@ cloud-rehearse: setup deploy/aws/cdk.out/deployment.json ## all of it on this ma
 	$(KENNEL) cloud rehearse --bundle $(BUNDLE) --templates deploy/aws/cdk.out $(ARGS)
 
 # <kennel>
-# These three hold a token that may write: they run on the standard library, and install nothing.
+# These hold a token that may write: they run on the standard library, and install nothing.
 comment: ## the text of FILE as the one comment under a pull request: make comment FILE=figures.md
 	PYTHONPATH=src $(PYTHON) -m kennel github comment $(FILE) $(ARGS)
 

@@ -220,6 +220,28 @@ def test_without_a_bound_of_its_own_the_accounts_limit_is_all() -> None:
     assert (found.at_once, found.bounded) == (1000, False)
 
 
+def test_a_function_that_is_shut_off_costs_nothing_under_abuse() -> None:
+    [found] = priced(function(url="NONE", ReservedConcurrentExecutions=0)).worst
+    assert (found.at_once, found.hour.usd) == (0, 0)
+
+
+def test_under_abuse_what_is_kept_ready_is_billed_as_such_and_the_rest_as_the_rest() -> None:
+    [found] = priced(function(url="NONE", ReservedConcurrentExecutions=5, ready=2)).worst
+    time = [line for line in found.hour.lines if line.what == "time"]
+    hour = 3600 * 1769 / 1024
+    assert [(line.price, line.quantity) for line in time] == [
+        ("lambda-provisioned-run-gb-s", pytest.approx(2 * hour)),
+        ("lambda-gb-s", pytest.approx(3 * hour)),
+    ]
+
+
+def test_a_larger_tmp_is_paid_for_above_what_is_free() -> None:
+    usual, larger = (
+        priced(function(EphemeralStorage={"Size": mb})).answers[0].one.usd for mb in (512, 2560)
+    )
+    assert larger - usual == pytest.approx(0.05 * 2 * 0.0000000309)
+
+
 def test_the_tutorials_sizes_cost_what_its_bill_says() -> None:
     measured = replace(shipped(), log_bytes=0, lambda_log_bytes=0)
     assert measured.tutorial is not None

@@ -12,8 +12,6 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kennel.cli import Parser
-
 if TYPE_CHECKING:
     from kennel.hub.contents import Contents
     from kennel.hub.remote import Pushed
@@ -26,6 +24,8 @@ BUNDLES = Path("bundles")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    from kennel.cli import Parser
+
     ways = parser.add_subparsers(dest="way", required=True, parser_class=Parser, title="which way")
     push = ways.add_parser("push", help="a bundle to the Hub, in one commit", allow_abbrev=False)
     push.add_argument(
