@@ -34,10 +34,10 @@ ROOT_BY ?= $(if $(filter 0,$(shell id -u)),,$(shell command -v sudo) $(if $(shel
 
 .DEFAULT_GOAL := help
 # <kennel>
-.PHONY: help setup demo repro train eval report inference serve ui space tune evaluate promote champion pull test test-fast check figures dist dist-check sbom pack gpu runner-start runner-stop runner-status runner-sweep synth cloud-rehearse deploy comment badge release image-name workflows-check hparams tensorboard mlflow compose images images-check lock clean
+.PHONY: help setup demo repro train eval report inference serve ui space tune gpu evaluate promote champion pull test test-fast check figures dist dist-check sbom pack runner-start runner-stop runner-status runner-sweep synth cloud-rehearse deploy comment badge release image-name workflows-check hparams tensorboard mlflow compose images images-check lock clean
 # </kennel>
 # <project>
-#| .PHONY: help setup repro eval report inference serve ui space tune evaluate promote champion pull pack gpu runner-start runner-stop runner-status runner-sweep synth cloud-rehearse hparams tensorboard mlflow compose images pin index demo train check test clean
+#| .PHONY: help setup repro eval report inference serve ui space tune gpu evaluate promote champion pull pack runner-start runner-stop runner-status runner-sweep synth cloud-rehearse hparams tensorboard mlflow compose images pin index demo train check test clean
 # </project>
 
 help: ## what there is
@@ -214,9 +214,6 @@ synth: $(CDK)/ready ## the stacks of deploy/aws/settings.yaml as templates of Cl
 
 deploy/aws/cdk.out/deployment.json: $(CDK)/ready $(STACKS)
 	$(CDK)/bin/python deploy/aws/synth.py --to deploy/aws/cdk.out
-
-deploy: $(RENTS)/ready deploy/aws/cdk.out/deployment.json ## the newest bundle's serve image as a function in AWS: make deploy ARGS=--yes
-	@PYTHONPATH=src PYTHON=$(RENTS)/bin/python BUNDLE="$(BUNDLE)" sh tools/deploy $(ARGS)
 
 cloud-rehearse: setup deploy/aws/cdk.out/deployment.json ## all of it on this machine, without an account: make cloud-rehearse BUNDLE=bundles/<id>
 	$(KENNEL) cloud rehearse --bundle $(BUNDLE) --templates deploy/aws/cdk.out $(ARGS)

@@ -70,6 +70,9 @@ def test_the_region_may_be_named_as_other_tools_name_it(
     assert client("sts").meta.region_name == "eu-central-1"
 
 
+OPT_IN = "<optInStatus>not-opted-in</optInStatus>"
+
+
 @pytest.mark.parametrize("region", ["us-nowhere-9", "ap-east-1"])
 def test_a_region_that_is_none_or_is_not_enabled(
     place: Place, region: str, monkeypatch: pytest.MonkeyPatch
@@ -79,6 +82,10 @@ def test_a_region_that_is_none_or_is_not_enabled(
     path.write_text(json.dumps({**document, "region": region}), encoding="utf-8")
     for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
         monkeypatch.setenv(name, region)
+    told = f"<item><regionName>ap-east-1</regionName>{OPT_IN}</item>"
+    place.aws.answer["DescribeRegions"] = lambda: (
+        f"<DescribeRegionsResponse><regionInfo>{told}</regionInfo></DescribeRegionsResponse>"
+    )
     found, _, err = place.run("deploy", "--yes")
     assert found == 1, err
     assert "error: region: " in err
@@ -115,13 +122,16 @@ def test_no_engine(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     refused(place, "engine: neither docker nor buildah", "apt-get install buildah")
 
 
-def test_the_token_of_the_registry_stands_in_no_argument_and_no_file(place: Place) -> None:
+def test_the_token_of_the_registry_stands_in_no_argument_and_no_file(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(place.folder))
     token = place.aws.client("ecr").get_authorization_token()["authorizationData"][0]
     assert place.run("deploy", "--yes")[0] == 0  # the stand-in refuses a push without it
     said = (place.engine.folder / "said").read_text(encoding="utf-8")
     assert token["authorizationToken"] not in said
     assert "AWS:" not in said
-    assert list(Path("/tmp").glob("kennel-push-*")) == []
+    assert list(place.folder.glob("kennel-push-*")) == []
 
 
 def test_an_index_of_images_is_followed_to_the_one_for_lambda(place: Place) -> None:

@@ -14,6 +14,7 @@ from stacks.service_rights import service_rights
 GITHUB = "token.actions.githubusercontent.com"
 AUDIENCE = "sts.amazonaws.com"
 TRAINING_HOURS = 12  # the longest that AWS gives
+DEPLOYING_HOURS = 2  # the image is built in the same job
 BORN = ("instance", "network-interface", "volume")  # with a machine
 BELOW = "Photos, bundles and records below one prefix of one bucket."
 ONE_STACK = "AWS puts an id behind the stack's name."
@@ -69,7 +70,11 @@ class Identity(cdk.Stack):
                 "runner", environments.runner, "rent a machine with its end", self._rent()
             ),
             "DeployRoleArn": self._role(
-                "deploy", environments.deploy, "push an image and deploy it", self._deploy()
+                "deploy",
+                environments.deploy,
+                "push an image and deploy it",
+                self._deploy(),
+                hours=DEPLOYING_HOURS,
             ),
         }
         hands = role(

@@ -78,8 +78,10 @@ def test_data_is_read_and_training_adds_to_the_registry_alone(written: Any) -> N
 def test_training_may_take_as_long_as_its_machine_lives(written: Any) -> None:
     role = written("github").one("identity", "AWS::IAM::Role", RoleName="kennel-train")
     assert role["MaxSessionDuration"] == 12 * 3600  # as the workflow asks for it
-    other = written("github").one("identity", "AWS::IAM::Role", RoleName="kennel-deploy")
-    assert other["MaxSessionDuration"] == 3600
+    hours = {"data": 1, "runner": 1, "deploy": 2}
+    for name, most in hours.items():
+        other = written("github").one("identity", "AWS::IAM::Role", RoleName=f"kennel-{name}")
+        assert other["MaxSessionDuration"] == most * 3600
 
 
 def test_a_machine_is_rented_only_with_its_end(written: Any) -> None:
