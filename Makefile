@@ -219,6 +219,9 @@ cloud-rehearse: setup deploy/aws/cdk.out/deployment.json ## all of it on this ma
 	$(KENNEL) cloud rehearse --bundle $(BUNDLE) --templates deploy/aws/cdk.out $(ARGS)
 
 # <kennel>
+deploy: $(RENTS)/ready deploy/aws/cdk.out/deployment.json ## the newest bundle's serve image as a function in AWS: make deploy ARGS=--yes
+	@PYTHONPATH=src PYTHON=$(RENTS)/bin/python BUNDLE="$(BUNDLE)" sh tools/deploy $(ARGS)
+
 # These hold a token that may write: they run on the standard library, and install nothing.
 comment: ## the text of FILE as the one comment under a pull request: make comment FILE=figures.md
 	PYTHONPATH=src $(PYTHON) -m kennel github comment $(FILE) $(ARGS)
