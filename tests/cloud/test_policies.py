@@ -149,14 +149,14 @@ def test_no_role_may_do_everything_of_anything(rooms: dict[str, Any]) -> None:
 # a person
 
 
-def test_the_persons_policies_are_those_that_are_derived(rooms: dict[str, Any]) -> None:
+def test_the_persons_policies_are_those_that_are_derived(full: dict[str, Any]) -> None:
     folder = ROOT / "deploy" / "aws" / "person"
     kept = [json.loads(path.read_text("utf-8")) for path in sorted(folder.glob("policy-*.json"))]
-    parts = person.statements(person.needed(rooms), name="kennel", region="us-east-1")
+    parts = person.statements(person.needed(full), name="kennel", region="us-east-1")
     assert kept == person.documents(parts), "python tools/policies/person.py writes them again"
     assert all(len(person.compact(each)) <= person.MOST for each in kept)
     own = {name for each in kept for name in needs.granted(each["Statement"])}
-    assert not needs.compared(own, person.needed(rooms))
+    assert not needs.compared(own, person.needed(full))
     assert not [each for each in own if "*" in each]
 
 

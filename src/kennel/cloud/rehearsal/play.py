@@ -6,10 +6,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from kennel.cloud.rehearsal.acts import ACTS, played_types
+from kennel.cloud.rehearsal.acts import ACTS
 from kennel.cloud.rehearsal.calls import used
 from kennel.cloud.rehearsal.function import ColdStart
 from kennel.cloud.rehearsal.stage import Stage
+from kennel.cloud.rehearsal.way_there import played_types
 from kennel.errors import KennelError
 
 NOT_PLAYED = (

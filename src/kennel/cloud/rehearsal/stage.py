@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import http.client
 import json
 import os
@@ -18,7 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from kennel.bundle import Bundle, read_bundle
-from kennel.cloud import CloudError, client
+from kennel.cloud import CloudError
 from kennel.cloud.deployment import Deployment
 from kennel.cloud.rehearsal.built import built_image
 from kennel.cloud.rehearsal.container import Image as Built
@@ -27,57 +26,13 @@ from kennel.cloud.rehearsal.door import Door, opened
 from kennel.cloud.rehearsal.emulator import ACCOUNT, Emulator, emulated
 from kennel.cloud.rehearsal.events import Reply
 from kennel.cloud.rehearsal.function import Function
+from kennel.cloud.rehearsal.played_image import Played, played_image
 from kennel.cloud.rehearsal.sandbox import Runnable
 from kennel.errors import need
 
 ROLES = ("deploy", "data", "runner", "caller")
 VERB_S = 300.0
 SENT = {".jpg": "image/jpeg", ".png": "image/png", ".gif": "image/gif", ".webp": "image/webp"}
-MANIFEST = "application/vnd.oci.image.manifest.v1+json"
-
-
-@dataclass(frozen=True)
-class Played:
-    """An image as the emulator's repository has it: its manifest. What it stands for is run beside.
-
-    Attributes:
-        bundle: id of the bundle in it. tag: in the repository. digest: of its manifest.
-    """
-
-    bundle: str
-    tag: str
-    manifest: str
-
-    @property
-    def digest(self) -> str:
-        return f"sha256:{hashlib.sha256(self.manifest.encode()).hexdigest()}"
-
-    def push(self, repository: str) -> None:
-        """Only its manifest goes: moto has no registry that takes layers."""
-        client("ecr").put_image(
-            repositoryName=repository.partition("/")[2],
-            imageManifest=self.manifest,
-            imageManifestMediaType=MANIFEST,
-            imageTag=self.tag,
-            imageDigest=self.digest,
-        )
-
-
-def played_image(bundle: Bundle, which: int) -> Played:
-    """An image with that bundle in it; another `which` is another image."""
-    content = json.dumps({"labels": {"kennel.bundle_id": bundle.bundle_id}, "which": which})
-    digest = hashlib.sha256(content.encode()).hexdigest()
-    manifest = {
-        "schemaVersion": 2,
-        "mediaType": MANIFEST,
-        "config": {
-            "mediaType": "application/vnd.oci.image.config.v1+json",
-            "digest": f"sha256:{digest}",
-            "size": len(content),
-        },
-        "layers": [],
-    }
-    return Played(bundle.bundle_id, f"{bundle.bundle_id}-{digest[:12]}", json.dumps(manifest))
 
 
 @dataclass
@@ -162,7 +117,7 @@ class Stage:
         url = urlsplit(self.door.address)
         headers = {"Content-Type": kind} if kind else {}
         if role is not None:
-            headers = self._signed(method, path, body, headers, role)
+            headers = self.signed(method, path, body, headers, role)
         connection = http.client.HTTPConnection(str(url.hostname), url.port, timeout=120)
         try:
             connection.request(method, path, body, headers)
@@ -172,9 +127,10 @@ class Stage:
         finally:
             connection.close()
 
-    def _signed(
+    def signed(
         self, method: str, path: str, body: bytes, headers: Mapping[str, str], role: str
     ) -> dict[str, str]:
+        """Headers of a request to the function's URL, with that role's signature."""
         auth: Any = need("botocore.auth", extra="aws")
         requests: Any = need("botocore.awsrequest", extra="aws")
         credentials: Any = need("botocore.credentials", extra="aws")
