@@ -54,7 +54,7 @@ SPOT = "arn:aws:iam::*:role/aws-service-role/spot.amazonaws.com/AWSServiceRoleFo
 
 
 def needed(rooms: Mapping[str, Mapping[str, Any]]) -> set[str]:
-    """Every right of whoever makes, looks at and removes all stacks, and rents a machine at home."""
+    """Rights of whoever makes, looks at and removes all stacks, and rents a machine at home."""
     cloud = ROOT / "src" / "kennel" / "cloud"
     files = [path for path in cloud.rglob("*.py") if "rehearsal" not in path.parts]
     found = needs.rights_of(asked(files)) | needs.PUSH
