@@ -23,6 +23,8 @@ from kennel.learn.models import Network
 from kennel.learn.order import epoch_seed
 from kennel.learn.settings import RecipeSettings
 
+RATES = ("lr", "initial_lr", "max_lr", "min_lr")  # in an optimiser's groups; the last two, OneCycle
+
 
 class Learner(L.LightningModule):
     """Trains a network, or its head alone on features that were extracted before.
@@ -37,6 +39,7 @@ class Learner(L.LightningModule):
         total_steps: optimiser steps of the whole run, >= 1.
         label_weights: Float32[K], what a photo of each label weighs in the loss; or None.
         seed: of what is drawn in an epoch of frozen features; PhotoData seeds each step.
+        rate_factor: what the optimiser's learning rate was multiplied by for several processes.
     Attributes:
         network: whose weights the optimiser moves.
         average: their moving average; None where `recipe.ema` is 0.
@@ -52,9 +55,10 @@ class Learner(L.LightningModule):
         total_steps: int,
         label_weights: Tensor | None = None,
         seed: int = 0,
+        rate_factor: float = 1.0,
     ) -> None:
         super().__init__()
-        self.seed = seed
+        self.seed, self.rate_factor = seed, rate_factor
         self.network = network
         self.recipe = recipe
         self.make_optimizer, self.make_schedule = optimizer, schedule
@@ -165,6 +169,21 @@ class Learner(L.LightningModule):
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
         }
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["rate_factor"] = self.rate_factor
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Learning rates of a run that goes on with another number of processes follow it."""
+        other = self.rate_factor / checkpoint.get("rate_factor", 1.0)
+        if other == 1:
+            return
+        for state in checkpoint["optimizer_states"]:
+            for group in state["param_groups"]:
+                group.update({key: group[key] * other for key in RATES if key in group})
+        for schedule in checkpoint["lr_schedulers"]:
+            for key in ("base_lrs", "_last_lr"):
+                schedule[key] = [rate * other for rate in schedule.get(key, [])]
 
     def _log(self, name: str, value: Tensor, n: int) -> None:
         train = name.startswith("train/")

@@ -20,6 +20,7 @@ from omegaconf import DictConfig, open_dict
 
 from kennel.errors import KennelError, RunError, UsageError
 from kennel.learn.augment import Augmentation
+from kennel.learn.processes import plugins
 from kennel.learn.settings import is_own, read_own
 
 
@@ -85,10 +86,13 @@ def trainer_of(settings: DictConfig, *, more: Sequence[Callback] = ()) -> L.Trai
     node = settings.trainer.copy()
     with open_dict(node):
         node.pop("auto_batch", None)  # kennel.learn.capacity reads it; Lightning knows none
+        more_plugins = plugins(made(node.pop("plugins", None), "trainer.plugins"))
     try:
         make = made(node, "trainer", _partial_=True)
         # Hydra would make dictionaries of those that are dataclasses.
-        trainer = make(callbacks=callbacks, logger=loggers or False, **present)
+        trainer = make(
+            callbacks=callbacks, logger=loggers or False, plugins=more_plugins, **present
+        )
     except TypeError as error:
         raise UsageError(
             f"setting trainer: {str(error).splitlines()[0].rstrip('.')}.",
