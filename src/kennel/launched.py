@@ -1,4 +1,5 @@
-"""Which process of a run this is, where something else than Kennel started several: torchrun, SLURM.
+"""Which process of a run this is, where another program started several: torchrun, SLURM.
+
 Standard library only.
 """
 
@@ -37,7 +38,9 @@ def launched(environ: Mapping[str, str] = os.environ) -> Launch | None:
     """
     if "TORCHELASTIC_RUN_ID" in environ:
         processes, here = int(environ["WORLD_SIZE"]), int(environ["LOCAL_WORLD_SIZE"])
-        return _fitting(Launch("torchrun", processes, int(environ["RANK"]), here, processes // here))
+        return _fitting(
+            Launch("torchrun", processes, int(environ["RANK"]), here, processes // here)
+        )
     name = environ.get("SLURM_JOB_NAME")
     if "SLURM_PROCID" in environ and "SLURM_STEP_ID" in environ and name not in INTERACTIVE:
         processes = int(environ.get("SLURM_NTASKS", "1"))

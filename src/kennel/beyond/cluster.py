@@ -21,6 +21,7 @@ QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_TRAIN_V2_ENABLED": "1",
+    "RAY_worker_niceness": "0",  # of a cluster started here: what works there is this very command
 }
 
 
@@ -35,7 +36,11 @@ class Node:
 
     def fits(self, cpus: float, gpus: float) -> int:
         """How many workers that take so much it has room for, when nobody else is there."""
-        by = [int(has / asked + 1e-6) for has, asked in ((self.cpus, cpus), (self.gpus, gpus)) if asked]
+        by = [
+            int(has / asked + 1e-6)
+            for has, asked in ((self.cpus, cpus), (self.gpus, gpus))
+            if asked
+        ]
         return min(by, default=0)
 
 
@@ -60,18 +65,22 @@ def joined() -> Iterator[Cluster]:
     if address.startswith("ray://"):
         raise UsageError(
             f"{ADDRESS} is {address}: Ray's client hands on neither files nor signals.",
-            fix=f"run kennel on a node of the cluster: ray job submit -- kennel ..., or {ADDRESS}=auto "
-            "there",
+            fix="run kennel on a node of the cluster: ray job submit -- kennel ...; or "
+            f"{ADDRESS}=auto there",
         )
     if ray.is_initialized():  # whoever joined before leaves it too
         yield Cluster(ray, address or "this machine")
         return
-    where: dict[str, Any] = {"address": address} if address else {
-        "address": "local",
-        "num_cpus": usable_cores(),
-        "include_dashboard": False,
-        "object_store_memory": STORE_BYTES,
-    }
+    where: dict[str, Any] = (
+        {"address": address}
+        if address
+        else {
+            "address": "local",
+            "num_cpus": usable_cores(),
+            "include_dashboard": False,
+            "object_store_memory": STORE_BYTES,
+        }
+    )
     try:
         ray.init(**where, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
@@ -134,7 +143,8 @@ class Cluster:
         """Whether others hold so much that not all workers find room now."""
         free = self.ray.available_resources()
         return bool(
-            free.get("CPU", 0.0) < workers * cpus - 1e-6 or free.get("GPU", 0.0) < workers * gpus - 1e-6
+            free.get("CPU", 0.0) < workers * cpus - 1e-6
+            or free.get("GPU", 0.0) < workers * gpus - 1e-6
         )
 
     def on_each_node(self, function: Callable[..., Any], *given: Any) -> dict[Node, Any]:
@@ -180,8 +190,11 @@ class Cluster:
         here = versions(packages)
         wanted = [str(path) for path in (*paths.values(), *files)]
         for node, (there, missing) in self.on_each_node(look, list(packages), wanted).items():
-            differ = [f"{name} {there.get(name, 'not there')} (here {here.get(name, 'not there')})"
-                      for name in {**here, **there} if there.get(name) != here.get(name)]
+            differ = [
+                f"{name} {there.get(name, 'not there')} (here {here.get(name, 'not there')})"
+                for name in {**here, **there}
+                if there.get(name) != here.get(name)
+            ]
             if differ:
                 raise RunError(
                     f"node {node.name} has other versions than this one: {', '.join(differ)}.",
@@ -198,7 +211,7 @@ class Cluster:
             if photos:
                 raise RunError(
                     f"node {node.name} does not have the photo {photos[0]}.",
-                    fix="photos at the same place on every node: a shared folder, or a copy of them",
+                    fix="photos at the same place on every node: a shared folder, or copies",
                 )
 
 

@@ -26,6 +26,19 @@ AGREEING_S = 300.0  # that processes get to find each other
 FOLDER, READ = "kennel/output_dir", "kennel/read"
 
 
+IN_RAY = "KENNEL_RAY_WORKER"  # set in the workers of a run on Ray
+
+
+def is_worker() -> bool:
+    """Whether this process is one of a run's workers on Ray."""
+    return IN_RAY in os.environ
+
+
+def are_many() -> bool:
+    """Whether other processes prepare the same run at the same time."""
+    return is_worker() or launched() is not None
+
+
 def take_place(settings: DictConfig) -> None:
     """Makes settings those of one of the processes that torchrun or SLURM started: devices and
     machines are as many as there are, the run's folder is the first one's.
@@ -47,8 +60,8 @@ def take_place(settings: DictConfig) -> None:
     strategy = str(settings.trainer.get("strategy", "auto"))
     if launch.processes > 1 and not strategy.startswith("ddp"):
         raise UsageError(
-            f"{launch.by} started {launch.processes} processes, and trainer.strategy is {strategy}: "
-            "each would train the same run.",
+            f"{launch.by} started {launch.processes} processes, and trainer.strategy is "
+            f"{strategy}: each would train the same run.",
             fix="kennel train trainer=ddp"
             + ("; or trainer=ray, without torchrun" if strategy == "ray" else ""),
         )
@@ -60,7 +73,7 @@ def take_place(settings: DictConfig) -> None:
 
 
 def plugins(node: Any) -> list[Any]:
-    """The trainer's plugins, and one under SLURM: its own way to go on would go past `ckpt_path`."""
+    """The trainer's plugins, and one under SLURM, whose own way to go on is past `ckpt_path`."""
     found = list(node or [])
     launch = launched()
     if launch is not None and launch.by == "srun" and launch.processes > 1:
@@ -157,8 +170,10 @@ def say_batch(settings: DictConfig, processes: int) -> None:
         return
     each, factor = batch_of_each(settings, processes), rate_factor(settings, processes)
     rate = settings.optimizer.get("lr")
-    why = "data.share_batch=true" if settings.data.share_batch else (
-        f"recipe.scale_lr={settings.recipe.scale_lr}"
+    why = (
+        "data.share_batch=true"
+        if settings.data.share_batch
+        else (f"recipe.scale_lr={settings.recipe.scale_lr}")
     )
     said = "" if rate is None else f"; learning rate {rate:g}"
     if rate is not None and factor != 1:

@@ -21,7 +21,15 @@ from kennel.run import RUN_JSON, checkpoints_of, read_run
 log = logging.getLogger(__name__)
 # What the numbers of a run come from, besides its photos. Of a node named twice, the first counts.
 ALTERING = (
-    *("data.batch_size", "data.share_batch", "data.augment", "data.mix", "data.room", "data.progressive", "model"),
+    *(
+        "data.batch_size",
+        "data.share_batch",
+        "data.augment",
+        "data.mix",
+        "data.room",
+        "data.progressive",
+        "model",
+    ),
     *("recipe", "optimizer", "schedule", "seed"),
     *("callbacks.best_weights.monitor", "callbacks.best_weights.mode"),
     *("trainer.max_epochs", "trainer.max_steps", "trainer.accumulate_grad_batches"),
@@ -148,11 +156,12 @@ def refuse_other_lesson(path: Path, now: dict[str, Any]) -> None:
         if before.get(name) != now.get(name)
     }
     needed = (*NEEDED, *(() if own.get("between") else NEEDED_WITHIN))
-    for name, (was, is_) in changed.items():
+    for name in changed:
         if name in needed:
-            name, was, is_, fix = _cause(name, was, is_, before, now)
+            cause, fix = _cause(name, before, now)
             raise RunError(
-                f"{path} was written with {name}={was}, and cannot be gone on with by {is_}.",
+                f"{path} was written with {cause}={before.get(cause)}, and cannot be gone on with "
+                f"by {now.get(cause)}.",
                 fix=f"{fix}; or start anew in another paths.output_dir",
             )
     for name, (was, is_) in changed.items():
@@ -172,19 +181,17 @@ def _fill_in(before: dict[str, Any], now: dict[str, Any]) -> None:
         before["data.share_batch"] = False
 
 
-def _cause(
-    name: str, was: Any, is_: Any, before: dict[str, Any], now: dict[str, Any]
-) -> tuple[str, Any, Any, str]:
-    """The setting that a user would change, where what differs follows of it."""
+def _cause(name: str, before: dict[str, Any], now: dict[str, Any]) -> tuple[str, str]:
+    """The setting that a user would change, where what differs follows of it, and to what."""
     if name in ("photos_a_batch", "batches_an_epoch"):
-        if before["processes"] == now["processes"]:
-            name = "data.batch_size"
-            was, is_ = before.get(name), now.get(name)
-        else:
-            again = f"{before['processes']} processes again"
-            shared = was if name == "photos_a_batch" else now["photos_a_batch"]
-            return name, was, is_, f"{again}, or data.batch_size={shared} data.share_batch=true"
-    return name, was, is_, f"{name}={was}"
+        if before["processes"] != now["processes"]:
+            batch = before["photos_a_batch"]
+            return name, (
+                f"{before['processes']} processes again, or data.share_batch=true "
+                f"data.batch_size={batch}"
+            )
+        name = "data.batch_size"
+    return name, f"{name}={before.get(name)}"
 
 
 def _leaves(node: Any, path: str) -> Iterator[tuple[str, Any]]:

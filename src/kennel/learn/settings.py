@@ -132,6 +132,23 @@ class RecipeSettings:
 
 
 @dataclass
+class RaySettings:
+    """Workers of `trainer=ray`.
+
+    Attributes:
+        cpus_per_worker: that Ray sets aside for each, > 0; torch uses as many threads.
+        gpus_per_worker: 0 or 1, or a share of one.
+        retries: how often another group of workers goes on where one was lost.
+        wait_s: how long a run waits for nodes where the cluster has no room.
+    """
+
+    cpus_per_worker: float = 1.0
+    gpus_per_worker: float = 0.0
+    retries: int = 3
+    wait_s: int = 600
+
+
+@dataclass
 class PathsSettings:
     """`output_dir` is the run's own folder; `data_dir` takes drawn pictures; `cache_dir` what can
     be made again; `mlflow_dir` what logger=mlflow keeps of all runs.

@@ -23,7 +23,7 @@ from omegaconf import DictConfig, OmegaConf
 from kennel.bundle import file_sha256, replacing
 from kennel.errors import RunError, Stopped, UsageError
 from kennel.hold import holding
-from kennel.launched import launched, process_number
+from kennel.launched import process_number
 from kennel.learn.best_weights import BestWeights
 from kennel.learn.capacity import (
     Trial,
@@ -43,7 +43,7 @@ from kennel.learn.models import Model
 from kennel.learn.opening import Counting, PhotoCount, open_dataset
 from kennel.learn.parts import made, trainer_of
 from kennel.learn.photos import PhotoData
-from kennel.learn.processes import in_turn, say_batch, take_place
+from kennel.learn.processes import are_many, in_turn, is_worker, say_batch, take_place
 from kennel.learn.reproduce import refuse_unlike_photos, say_differences
 from kennel.learn.resume import (
     checkpoint_to_resume,
@@ -100,6 +100,11 @@ def train(
         KeyboardInterrupt: Ctrl-C, SIGTERM or a notice; run.json then says "stopped" and the
             checkpoints are whole. Stopped where it is known how to go on.
     """
+    if settings.trainer.get("strategy") == "ray" and not is_worker():
+        from kennel.learn.on_ray import train_on_ray
+
+        with leaving_on_sigterm():
+            return train_on_ray(settings, overrides=overrides, repeats=repeats)
     take_place(settings)
     out = Path(settings.paths.output_dir)
     first = process_number() == 0  # of the processes of a run
@@ -143,7 +148,7 @@ def _carry_out(
     take_batch_of(resume, settings)
     turn = ExitStack()
     try:
-        turn.enter_context(in_turn(out) if launched() is not None else nullcontext())
+        turn.enter_context(in_turn(out) if are_many() else nullcontext())
         trainer = trainer_of(settings, more=callbacks)
         dataset = open_dataset(settings, out, count)
         if repeats is not None:

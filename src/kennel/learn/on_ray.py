@@ -1,0 +1,365 @@
+"""One run on several workers of a Ray cluster: `kennel train trainer=ray`.
+
+Ray Train starts the workers and the process group, Lightning trains, and checkpoints are those of
+any run. A lost worker ends the group; another group goes on from the newest good checkpoint.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import secrets
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import lightning as L
+from lightning.pytorch.callbacks import Callback
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+import kennel.errors
+from kennel.beyond.cluster import Cluster, joined
+from kennel.beyond.hearing import listening, speaking
+from kennel.dataset import read_dataset
+from kennel.errors import KennelError, RunError, Stopped, UsageError
+from kennel.hold import Hold, who_holds
+from kennel.learn.interruption import Interruption
+from kennel.learn.processes import IN_RAY
+from kennel.learn.settings import RaySettings, check_settings, typed
+from kennel.run import Run, checkpoints_of, read_run
+
+log = logging.getLogger(__name__)
+PACKAGES = ("torch", "torchvision", "timm", "lightning", "ray", "numpy", "pillow", "hydra-core")
+POLL_S, LOST_S, LEFT_S = 0.2, 20.0, 60.0  # between looks; until a dead node is known; a dead lock
+SOME_PHOTOS = 3  # of each split, that every node must have
+
+
+class StopsAtFile(Callback):
+    """Tells the run to stop when a file appears: signals reach the command, and not its workers."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
+        if trainer.is_global_zero and self.path.exists():
+            callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
+            for each in callbacks:
+                if isinstance(each, Interruption):
+                    each.tell("the command was told to stop")
+
+
+@dataclass(frozen=True)
+class Job:
+    """What each worker is told. Travels to other machines as it is."""
+
+    settings: str  # YAML
+    folder: str  # the working folder
+    overrides: tuple[str, ...]
+    repeats: Run | None
+    stop: str
+
+
+def train_on_ray(
+    settings: DictConfig, *, overrides: Sequence[str] = (), repeats: Run | None = None
+) -> Run:
+    """Carries out one run on workers of a cluster. See kennel.learn.train.train.
+
+    Raises:
+        KennelError: also where the cluster has no room, other packages, or not the photos.
+    """
+    options = cast(
+        RaySettings,
+        OmegaConf.to_object(typed(RaySettings, settings.trainer.get("ray"), at="trainer.ray.")),
+    )
+    workers = settings.trainer.devices
+    if not isinstance(workers, int) or workers < 1:
+        raise UsageError(
+            f"setting trainer.devices is {workers}; with trainer=ray it must be the number of "
+            "workers, 1 or more.",
+            fix="trainer.devices=2",
+        )
+    _make_absolute(settings)
+    out = Path(settings.paths.output_dir)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with joined() as cluster, listening(cluster, log.warning) as ear:
+        _look_before(cluster, settings, workers, options)
+        scratch = out.parent / f".{out.name}.ray-{secrets.token_hex(4)}"
+        scratch.mkdir()
+        try:
+            _attempts(
+                *(cluster, settings, workers, options),
+                overrides=overrides,
+                repeats=repeats,
+                ear=ear,
+                scratch=scratch,
+            )
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+    return read_run(out)
+
+
+def _look_before(
+    cluster: Cluster, settings: DictConfig, workers: int, options: RaySettings
+) -> None:
+    cluster.refuse_without_room(workers, cpus=options.cpus_per_worker, gpus=options.gpus_per_worker)
+    out = Path(settings.paths.output_dir)
+    paths = {"the working folder": Path.cwd(), "the folder of runs": out.parent}
+    files: list[Path] = []
+    if settings.data.csv is not None:
+        dataset = read_dataset(Path(settings.data.csv))
+        paths["the index"] = dataset.csv
+        for split in ("train", "validation"):
+            files += [dataset.file(photo) for photo in dataset.split(split)[:SOME_PHOTOS]]
+    elif settings.data.photos is not None:
+        paths["the photos"] = Path(settings.data.photos)
+    cluster.refuse_unlike(PACKAGES, paths=paths, files=[file for file in files if file.exists()])
+
+
+def _attempts(
+    cluster: Cluster,
+    settings: DictConfig,
+    workers: int,
+    options: RaySettings,
+    *,
+    overrides: Sequence[str],
+    repeats: Run | None,
+    ear: Any,
+    scratch: Path,
+) -> None:
+    """Trains, and goes on after workers were lost, as often as is allowed."""
+    out = Path(settings.paths.output_dir)
+    for attempt in range(options.retries + 1):
+        present = {node.id for node in cluster.nodes()}
+        n = _workers_now(cluster, settings, workers, options, out)
+        with open_dict(settings):
+            settings.trainer.devices = n
+            if attempt:
+                settings.ckpt_path = "last"
+        job = Job(
+            OmegaConf.to_yaml(settings),
+            str(Path.cwd()),
+            tuple(overrides),
+            repeats,
+            str(scratch / "stop"),
+        )
+        began_s = time.monotonic()
+        failure = _fit(cluster, job, n, options, ear=ear, storage=scratch / str(attempt))
+        faults = cluster.ray.get(ear.take_faults.remote())
+        if failure is None:
+            return
+        if not _is_loss(cluster, failure, present):
+            raise _first(faults) if faults else _unforeseen(failure)
+        newest = next(iter(checkpoints_of(out)), None)
+        log.warning(
+            "a worker was lost after %.0f s: going on from %s, attempt %d of %d",
+            *(time.monotonic() - began_s, newest.name if newest else "the beginning"),
+            *(attempt + 1, options.retries),
+        )
+    raise RunError(
+        f"workers were lost {options.retries + 1} times.",
+        fix=f"kennel train trainer=ray ckpt_path=last paths.output_dir={out} and its other "
+        "settings; trainer.ray.retries says how often it is tried",
+    )
+
+
+def _workers_now(
+    cluster: Cluster, settings: DictConfig, workers: int, options: RaySettings, out: Path
+) -> int:
+    """How many workers the next group has: as many as were asked for, once there is room; fewer,
+    where a batch that is shared allows any number.
+    """
+    needs = {"cpus": options.cpus_per_worker, "gpus": options.gpus_per_worker}
+    until, said = time.monotonic() + options.wait_s, False
+    while True:
+        room = cluster.room(**needs)
+        if room >= workers:
+            if cluster.is_busy(workers, **needs):
+                log.warning("the cluster is busy: the run begins when %d workers fit", workers)
+            return workers
+        if settings.data.share_batch and room >= 1:
+            batch = settings.data.batch_size
+            fewer: int = max(n for n in range(1, room + 1) if batch % n == 0)
+            log.warning("going on with %d workers instead of %d", fewer, workers)
+            return fewer
+        if time.monotonic() > until:
+            raise RunError(
+                f"the cluster has room for {room} of {workers} workers, and no more came within "
+                f"{options.wait_s} s.",
+                fix=f"kennel train trainer=ray ckpt_path=last paths.output_dir={out} when it has; "
+                "data.share_batch=true goes on with fewer",
+            )
+        if not said:
+            log.warning(
+                "room for %d of %d workers: waiting %d s for more", room, workers, options.wait_s
+            )
+            said = True
+        time.sleep(POLL_S)
+
+
+def _fit(
+    cluster: Cluster, job: Job, workers: int, options: RaySettings, *, ear: Any, storage: Path
+) -> Exception | None:
+    """One group of workers, from its start to its end; gives what went wrong.
+
+    Raises:
+        KeyboardInterrupt: this process was told to stop, and the workers did.
+    """
+    from ray.train import FailureConfig, RunConfig, ScalingConfig
+    from ray.train.torch import TorchTrainer
+
+    resources: dict[str, float] = {"CPU": options.cpus_per_worker}
+    if options.gpus_per_worker:
+        resources["GPU"] = options.gpus_per_worker
+    trainer = TorchTrainer(
+        train_worker,
+        train_loop_config={"job": job, "ear": ear},
+        scaling_config=ScalingConfig(
+            num_workers=workers,
+            use_gpu=options.gpus_per_worker > 0,
+            resources_per_worker=resources,
+        ),
+        run_config=RunConfig(
+            name=storage.name,
+            storage_path=str(storage.parent),
+            failure_config=FailureConfig(max_failures=0, max_preemption_failures=0),
+        ),
+    )
+    ended: list[Exception | None] = []
+
+    def fit() -> None:
+        try:
+            trainer.fit()
+            ended.append(None)
+        except Exception as error:
+            ended.append(error)
+
+    # In a thread of its own: Ray would take Ctrl-C, and end the workers in the middle of a step.
+    thread = threading.Thread(target=fit, name="kennel-ray-train", daemon=True)
+    thread.start()
+    told: BaseException | None = None
+    while thread.is_alive():
+        try:
+            thread.join(POLL_S)
+        except KeyboardInterrupt as stop:
+            if told is not None:
+                raise
+            told = stop
+            Path(job.stop).touch()
+    if told is not None:
+        raise _stopped(told, Path(OmegaConf.create(job.settings).paths.output_dir))
+    return ended[0]
+
+
+def _stopped(told: BaseException, out: Path) -> BaseException:
+    stop = told if isinstance(told, Stopped) else Stopped("Ctrl-C", signal.SIGINT)
+    newest = next(iter(checkpoints_of(out)), None)
+    if newest is not None:
+        stop.message = f"{newest} is kept, and nothing was left half-written."
+        stop.fix = f"kennel train ckpt_path=last paths.output_dir={out} and its other settings"
+    return stop
+
+
+def train_worker(told: dict[str, Any]) -> None:
+    """What each worker does: the run, as one of its processes."""
+    import kennel.learn  # noqa: F401 - before anything that imports torchvision
+
+    job, ear = cast(Job, told["job"]), told["ear"]
+    os.environ[IN_RAY] = "1"
+    os.chdir(job.folder)
+    from ray.train import get_context
+
+    from kennel.learn.train import train
+
+    context = get_context()
+    settings = check_settings(OmegaConf.create(job.settings))
+    first = context.get_world_rank() == 0
+    out = Path(settings.paths.output_dir)
+    until = time.monotonic() + LEFT_S
+    while first and who_holds(out) is Hold.HELD and time.monotonic() < until:
+        time.sleep(POLL_S)  # for a worker of a node that was lost to be gone
+    logging.getLogger("kennel").propagate = False
+    with speaking(ear, "kennel" if first else "kennel.silent"):
+        try:
+            train(
+                settings,
+                count=_silent,
+                overrides=job.overrides,
+                repeats=job.repeats,
+                callbacks=[StopsAtFile(Path(job.stop))],
+            )
+        except Stopped:
+            return  # run.json and the checkpoint say it
+        except KennelError as error:
+            where = f"worker {context.get_world_rank()} on {context.get_node_rank()}"
+            fault = (type(error).__name__, error.message, error.fix)
+            import ray
+
+            ray.get(ear.fail.remote(*fault))
+            raise RuntimeError(f"{where}: {json.dumps(fault)}") from None
+
+
+def _silent(total: int, what: str) -> Callable[[Path], None]:
+    return lambda _: None
+
+
+def _is_loss(cluster: Cluster, failure: Exception, present: set[str]) -> bool:
+    """Whether a worker was lost, rather than wrong."""
+    from ray.exceptions import RayActorError, RayError
+    from ray.train import TrainingFailedError
+
+    causes: list[Any] = [failure, *getattr(failure, "worker_failures", {}).values()]
+    if any(isinstance(each, (RayActorError, RayError)) for each in causes):
+        return True
+    if not isinstance(failure, TrainingFailedError):
+        return False
+    # Who is left in a group says only that a connection was closed; the cluster knows later.
+    text = str(failure).lower()
+    cut = any(
+        word in text for word in ("connection", "peer", "gloo", "nccl", "timed out", "heartbeat")
+    )
+    until = time.monotonic() + (LOST_S if cut else 0.0)
+    while True:
+        if present - {node.id for node in cluster.nodes()}:
+            return True
+        if time.monotonic() > until:
+            return cut
+        time.sleep(POLL_S)
+
+
+def _first(faults: Sequence[tuple[str, str, str]]) -> KennelError:
+    """The error that a worker sent, as it was raised there."""
+    kind, message, fix = faults[0]
+    error: KennelError = getattr(kennel.errors, kind)(message, fix=fix)
+    return error
+
+
+def _unforeseen(failure: Exception) -> RunError:
+    lines = [line.strip() for line in str(failure).splitlines() if line.strip()]
+    if os.environ.get("KENNEL_DEBUG"):
+        log.warning("%s", failure)
+    return RunError(
+        f"a worker failed: {(lines or [type(failure).__name__])[-1].rstrip('.')}.",
+        fix="KENNEL_DEBUG=1 shows all of it; trainer=ddp trains on this machine alone",
+    )
+
+
+def _make_absolute(settings: DictConfig) -> None:
+    """Paths that mean the same in every worker."""
+    with open_dict(settings):
+        for node, key in (
+            *(
+                (settings.paths, key)
+                for key in ("output_dir", "data_dir", "cache_dir", "mlflow_dir")
+            ),
+            *((settings.data, key) for key in ("csv", "photos")),
+        ):
+            if node[key] is not None:
+                node[key] = str(Path(node[key]).resolve())
+        if settings.ckpt_path not in (None, "last"):
+            settings.ckpt_path = str(Path(settings.ckpt_path).resolve())
