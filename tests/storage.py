@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,6 +32,9 @@ def s3_server(folder: Path) -> Iterator[str]:
                         address = found.group().decode()
                         break
                 assert address is not None
+                threading.Thread(  # a pipe that nobody empties stops the server
+                    target=shutil.copyfileobj, args=(server.stdout, said.open("ab")), daemon=True
+                ).start()
                 bucket(address).create()
                 yield address
             finally:
