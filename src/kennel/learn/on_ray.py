@@ -27,7 +27,7 @@ import kennel.errors
 from kennel.beyond.cluster import Cluster, joined
 from kennel.beyond.hearing import listening, speaking
 from kennel.dataset import read_dataset
-from kennel.errors import KennelError, RunError, Stopped, UsageError
+from kennel.errors import KennelError, RunError, Stopped, UsageError, need
 from kennel.hold import Hold, who_holds
 from kennel.learn.interruption import Interruption
 from kennel.learn.processes import IN_RAY
@@ -210,24 +210,23 @@ def _fit(
     Raises:
         KeyboardInterrupt: this process was told to stop, and the workers did.
     """
-    from ray.train import FailureConfig, RunConfig, ScalingConfig
-    from ray.train.torch import TorchTrainer
-
+    rays: Any = need("ray.train", extra="ray")
+    torchs: Any = need("ray.train.torch", extra="ray")
     resources: dict[str, float] = {"CPU": options.cpus_per_worker}
     if options.gpus_per_worker:
         resources["GPU"] = options.gpus_per_worker
-    trainer = TorchTrainer(
+    trainer = torchs.TorchTrainer(
         train_worker,
         train_loop_config={"job": job, "ear": ear},
-        scaling_config=ScalingConfig(
+        scaling_config=rays.ScalingConfig(
             num_workers=workers,
             use_gpu=options.gpus_per_worker > 0,
             resources_per_worker=resources,
         ),
-        run_config=RunConfig(
+        run_config=rays.RunConfig(
             name=storage.name,
             storage_path=str(storage.parent),
-            failure_config=FailureConfig(max_failures=0, max_preemption_failures=0),
+            failure_config=rays.FailureConfig(max_failures=0, max_preemption_failures=0),
         ),
     )
     ended: list[Exception | None] = []
@@ -277,7 +276,7 @@ def train_worker(told: dict[str, Any]) -> None:
     from kennel.learn.train import train
 
     context = get_context()
-    settings = check_settings(OmegaConf.create(job.settings))
+    settings = check_settings(cast(DictConfig, OmegaConf.create(job.settings)))
     first = context.get_world_rank() == 0
     out = Path(settings.paths.output_dir)
     until = time.monotonic() + LEFT_S

@@ -18,7 +18,7 @@ from lightning.pytorch.callbacks import (
 )
 from omegaconf import DictConfig, open_dict
 
-from kennel.errors import KennelError, RunError, UsageError
+from kennel.errors import KennelError, RunError, UsageError, need
 from kennel.learn.augment import Augmentation
 from kennel.learn.processes import is_worker, plugins
 from kennel.learn.settings import is_own, read_own
@@ -124,6 +124,9 @@ def _ray_parts() -> dict[str, Any]:
             "trainer=ray is for one run of several workers, and this is one process of its own.",
             fix="trainer=default; a study runs its trials on Ray by tune.launcher=ray",
         )
-    from ray.train.lightning import RayDDPStrategy, RayLightningEnvironment
-
-    return {"strategy": RayDDPStrategy(), "plugins": [RayLightningEnvironment()], "devices": 1}
+    rays: Any = need("ray.train.lightning", extra="ray")
+    return {
+        "strategy": rays.RayDDPStrategy(),
+        "plugins": [rays.RayLightningEnvironment()],
+        "devices": 1,
+    }

@@ -14,14 +14,15 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import torch.distributed
-from lightning.pytorch.plugins.environments import SLURMEnvironment
+import torch.distributed as distributed_of_torch
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from omegaconf import DictConfig, open_dict
 
 from kennel.errors import RunError, UsageError
 from kennel.launched import Launch, launched
 
 log = logging.getLogger(__name__)
+distributed: Any = distributed_of_torch  # which does not name its stores for type checkers
 AGREEING_S = 300.0  # that processes get to find each other
 FOLDER, READ = "kennel/output_dir", "kennel/read"
 
@@ -107,14 +108,14 @@ def _store(launch: Launch) -> Any:
         address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
         agents = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
         if agents:  # torchrun keeps one; after a restart it remembers
-            kept: Any = torch.distributed.TCPStore(address, port, is_master=False, timeout=wait)
+            kept: Any = distributed.TCPStore(address, port, is_master=False, timeout=wait)
             again = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
-            return torch.distributed.PrefixStore(f"kennel-{again}", kept)
+            return distributed.PrefixStore(f"kennel-{again}", kept)
         port += 1
     else:
         slurm = SLURMEnvironment(auto_requeue=False)
         address, port = slurm.main_address, slurm.main_port + 1  # the next is Lightning's
-    return torch.distributed.TCPStore(
+    return distributed.TCPStore(
         address, port, is_master=launch.process == 0, timeout=wait, wait_for_workers=False
     )
 
