@@ -142,8 +142,6 @@ def answer(
         batch_size=1,
         num_cpus=CPUS,
         compute=data.ActorPoolStrategy(min_size=1, max_size=several, initial_size=several),
-        max_restarts=-1,
-        max_task_retries=-1,
     )
     try:
         for row in answered.iter_rows():
