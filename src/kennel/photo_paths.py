@@ -191,7 +191,8 @@ def _keys(address: Address) -> Iterator[str]:
         yield address.key
         return
     for key in keys_below(address):
-        if _is_photo(key.rpartition("/")[2]) and "/." not in key.removeprefix(address.folder):
+        below = key.removeprefix(address.folder)
+        if _is_photo(key.rpartition("/")[2]) and "/." not in f"/{below}":
             yield key
 
 

@@ -1,4 +1,4 @@
-"""`kennel predict --engine ray`: photos in a bucket, three nodes, the same rows whatever is lost."""
+"""`kennel predict --engine ray`: photos in a bucket, three nodes: the same rows."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import kennel.errors
 from kennel.answers_table import Row
@@ -63,9 +63,14 @@ def task_of(bundle: Bundle, *, place: Place, top: int, batch: int) -> Task:
 class Answerer:
     """An actor with a classifier of one thread, which writes the file of each share it is given."""
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: Task | list[Any]) -> None:
+        """Args: task: or a list of its reference in the cluster."""
         from kennel.infer import OnnxClassifier
 
+        if isinstance(task, list):
+            import ray
+
+            task = cast(Task, ray.get(task[0]))
         self._task, self._folder = task, tempfile.TemporaryDirectory(prefix="kennel-bundle-")
         for name, content in task.files.items():
             path = Path(self._folder.name, name)
@@ -138,7 +143,7 @@ def answer(
     items = [{"number": number, "names": names} for number, names in shares]
     answered = data.from_items(items, override_num_blocks=len(items)).map_batches(
         Answerer,
-        fn_constructor_args=(task,),
+        fn_constructor_args=([ray.put(task)],),  # in a list: as it is, Ray warns of restarts
         batch_size=1,
         num_cpus=CPUS,
         compute=data.ActorPoolStrategy(min_size=1, max_size=several, initial_size=several),

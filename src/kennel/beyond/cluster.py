@@ -22,7 +22,6 @@ QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_TRAIN_V2_ENABLED": "1",
-    "RAY_BACKEND_LOG_LEVEL": "fatal",  # what matters comes as an exception, which is said in words
     "RAY_worker_niceness": "0",  # of a cluster started here: what works there is this very command
 }
 
