@@ -19,7 +19,7 @@ STORE_BYTES = 256 * 2**20  # of shared memory, of a cluster of this machine alon
 PROBE_S = 120.0  # that a node gets to answer; its first answer imports libraries
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # who asked for no GPU sees none
     "RAY_TRAIN_V2_ENABLED": "1",
     "RAY_worker_niceness": "0",  # of a cluster started here: what works there is this very command
 }
