@@ -13,6 +13,12 @@ export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 CPU_TORCH = $(if $(filter cpu-Linux,$(TORCH)-$(shell uname)),$(if $(UV_FIND_LINKS),,--find-links $(CPU_WHEELS)))
 TOOLS := $(VENV)/tools
 RENTS := $(VENV)/rents
+# <kennel>
+CDK := $(VENV)/cdk
+# Where `make synth` writes, and what it is written of.
+OUT ?= deploy/aws/cdk.out
+STACKS := $(wildcard deploy/aws/*.py deploy/aws/*.yaml deploy/aws/stacks/*.py deploy/aws/functions/*.py)
+# </kennel>
 
 # A folder of runs or of bundles means the last one in it.
 RUN ?= runs
@@ -21,12 +27,15 @@ ARGS ?=
 # A workflow's input reaches the shell as one word, whatever is in it: $(PHOTOS) would run what $(shell ...) in it says.
 export PHOTOS ?=
 export SPACE ?=
+# <kennel>
+export IMAGE ?=
+# </kennel>
 # Who is not root already mounts images with sudo.
 ROOT_BY ?= $(if $(filter 0,$(shell id -u)),,$(shell command -v sudo) $(if $(shell command -v sudo),--preserve-env))
 
 .DEFAULT_GOAL := help
 # <kennel>
-.PHONY: help setup demo repro train eval report inference serve ui space tune evaluate promote champion pull test test-fast check figures dist dist-check sbom pack runner-start runner-stop runner-sweep comment badge release workflows-check hparams tensorboard mlflow compose images images-check lock clean
+.PHONY: help setup demo repro train eval report inference serve ui space tune evaluate promote champion pull test test-fast check figures dist dist-check sbom pack runner-start runner-stop runner-sweep synth deploy comment badge release image-name workflows-check hparams tensorboard mlflow compose images images-check lock clean
 # </kennel>
 # <project>
 #| .PHONY: help setup repro eval report inference serve ui space tune evaluate promote champion pull pack runner-start runner-stop runner-sweep hparams tensorboard mlflow compose images pin index demo train check test clean
@@ -120,7 +129,11 @@ champion: setup ## the champion of KENNEL_REGISTRY, in bundles/champion
 	$(KENNEL) promote --champion --to bundles/champion
 
 pull: setup ## photos and bundles that .dvc files name, from DVC's remote
-	@PATH="$$PWD/$(BIN):$$PATH"; files="$$(git ls-files '*.dvc')"; \
+	@command -v git >/dev/null || { printf '%s\n' "error: git is not installed, and it says which .dvc files are of this project." \
+	    "fix: install git" >&2; exit 1; }; \
+	  git rev-parse --git-dir >/dev/null 2>&1 || { printf '%s\n' "error: $$PWD is in no git repository, which says which .dvc files are of this project." \
+	    "fix: git init && git add ., or go to the checkout" >&2; exit 1; }; \
+	  PATH="$$PWD/$(BIN):$$PATH"; files="$$(git ls-files '*.dvc')"; \
 	  if [ -z "$$files" ]; then echo "no .dvc file names anything; there is nothing to bring"; \
 	  elif ! dvc pull $(ARGS) $$files; then [ -n "$$(dvc remote list)" ] || printf '%s\n' "error: DVC has no remote to bring it from." \
 	    "fix: dvc remote add --default store s3://BUCKET/PREFIX, or a folder on another disk" >&2; exit 1; fi
@@ -184,7 +197,23 @@ runner-sweep: $(RENTS)/ready ## ends every runner that is past its time
 	PYTHONPATH=src $(RENTS)/bin/python -m kennel cloud runner sweep $(ARGS)
 
 # <kennel>
-# These three hold a token that may write: they run on the standard library, and install nothing.
+# The CDK app is a project of its own, of its own lock; Node comes with it.
+$(CDK)/ready: deploy/aws/requirements.lock
+	$(PYTHON) -m venv --clear $(CDK)
+	$(if $(shell command -v $(UV)),$(UV) pip install -q --python $(CDK)/bin/python,$(CDK)/bin/python -m pip install -q \
+	  --disable-pip-version-check) --require-hashes -r deploy/aws/requirements.lock
+	@touch $@
+
+synth: $(CDK)/ready ## the stacks of deploy/aws/settings.yaml as templates of CloudFormation: make synth OUT=DIR
+	$(CDK)/bin/python deploy/aws/synth.py --to $(OUT)
+
+deploy/aws/cdk.out/deployment.json: $(CDK)/ready $(STACKS)
+	$(CDK)/bin/python deploy/aws/synth.py --to deploy/aws/cdk.out
+
+deploy: $(RENTS)/ready deploy/aws/cdk.out/deployment.json ## the newest bundle's serve image as a function in AWS: make deploy ARGS=--yes
+	@PYTHONPATH=src PYTHON=$(RENTS)/bin/python BUNDLE="$(BUNDLE)" sh tools/deploy $(ARGS)
+
+# These hold a token that may write: they run on the standard library, and install nothing.
 comment: ## the text of FILE as the one comment under a pull request: make comment FILE=figures.md
 	PYTHONPATH=src $(PYTHON) -m kennel github comment $(FILE) $(ARGS)
 
@@ -193,6 +222,9 @@ badge: ## coverage.xml as a picture on the branch badges; make badge ARGS="--to 
 
 release: ## the files of dist/ as a release of the tag that was pushed
 	PYTHONPATH=src $(PYTHON) -m kennel github release dist/* $(ARGS)
+
+image-name: ## what the image IMAGE of a pushed tag is called at GHCR, and its version, for GITHUB_OUTPUT
+	@PYTHONPATH=src $(PYTHON) -m kennel github image "$$IMAGE" $(ARGS)
 
 workflows-check: setup ## every `run:` line of the workflows, here: make workflows-check ARGS="train release"
 	$(BIN)/python tools/run_workflows.py $(ARGS)

@@ -53,6 +53,7 @@ IN_THE_CLOUD = {
     *(("train", "train"), ("tune", "tune"), ("sweep", "sweep")),
     *(("evaluate", "evaluate"), ("inference", "inference"), ("release", "bundle")),
     *(("deploy-space", "bundle"), ("deploy-space", "space")),
+    *(("deploy-lambda", "bundle"), ("deploy-lambda", "deploy")),
 }
 
 
@@ -115,7 +116,7 @@ def test_every_workflow_keeps_the_rules() -> None:
     assert {name: each for name, each in found.items() if each} == {}
     assert set(found) >= {
         *("check", "train", "tune", "evaluate", "inference", "release", "comment", "sweep"),
-        "deploy-space",
+        *("deploy-space", "deploy-lambda"),
     }
 
 
@@ -201,8 +202,28 @@ def test_a_job_that_may_write_installs_nothing() -> None:
         assert re.search(rf"^{verb}: ## ", text, re.MULTILINE), f"{verb} needs something first"
 
 
+def test_images_of_a_release_are_named_and_labelled_by_one_step() -> None:
+    told = read_workflows()["release"]["jobs"]["images"]
+    [name] = [step for step in told["steps"] if step.get("run") == "make image-name"]
+    rest = yaml.dump([step for step in told["steps"] if step is not name])
+    assert "github.ref_name" not in rest  # v1.2.0, where labels and tags have 1.2.0
+    assert "github.repository_owner" not in rest  # which may have capitals
+    assert rest.count("steps.image.outputs.version") == 2
+    assert rest.count("steps.image.outputs.name") == 2
+
+
+def test_only_a_candidate_that_is_not_good_enough_is_forgiven() -> None:
+    [step] = [
+        step
+        for step in read_workflows()["on-gpu"]["jobs"]["work"]["steps"]
+        if step.get("run") == "make promote"
+    ]
+    assert "continue-on-error" not in step
+    assert step["env"]["ARGS"] == "--or-keep"
+
+
 def test_a_release_uses_no_cache() -> None:
-    for name in ("release", "on-gpu", "sweep", "deploy-space"):
+    for name in ("release", "on-gpu", "sweep", "deploy-space", "deploy-lambda"):
         for job in read_workflows()[name]["jobs"].values():
             for step in job.get("steps", ()):
                 assert "actions/cache" not in step.get("uses", "")
