@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -82,7 +84,8 @@ def joined() -> Iterator[Cluster]:
         }
     )
     try:
-        ray.init(**where, log_to_driver=False, logging_level=logging.ERROR)
+        with _signals_as_they_are():
+            ray.init(**where, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         said = next((line for line in str(error).splitlines() if line.strip()), "no reason given")
         other = "version mismatch" in str(error).lower()
@@ -97,6 +100,21 @@ def joined() -> Iterator[Cluster]:
         yield Cluster(ray, address or "this machine")
     finally:
         ray.shutdown()
+
+
+@contextmanager
+def _signals_as_they_are() -> Iterator[None]:
+    """Puts handlers back: Ray takes SIGTERM, and would end this process with addresses."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            if handler is not None:
+                signal.signal(number, handler)
 
 
 class Cluster:

@@ -101,7 +101,9 @@ class Door:
         try:
             caller = self._caller(request, url)
         except SignatureError as error:
-            return _said(403, {"Message": FORBIDDEN if str(error) == "Forbidden" else str(error)}), str(error)
+            return _said(
+                403, {"Message": FORBIDDEN if str(error) == "Forbidden" else str(error)}
+            ), str(error)
         event = url_event(
             request.method,
             request.path,
@@ -119,7 +121,9 @@ class Door:
         except ThrottledError:
             return _said(429, THROTTLED), "concurrency"
         except (TimedOutError, FunctionError, ValueError) as error:
-            return Reply(502, {"content-type": "application/json"}, b"Internal Server Error"), str(error)
+            return Reply(502, {"content-type": "application/json"}, b"Internal Server Error"), str(
+                error
+            )
 
     def _caller(self, request: Request, url: Url) -> dict[str, Any] | None:
         """Who signed, where somebody has to.

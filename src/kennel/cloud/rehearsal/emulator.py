@@ -102,7 +102,9 @@ class Emulator:
         except missing:
             return None
         try:
-            policy = json.loads(aws.get_policy(FunctionName=self.function, Qualifier=ALIAS)["Policy"])
+            policy = json.loads(
+                aws.get_policy(FunctionName=self.function, Qualifier=ALIAS)["Policy"]
+            )
         except missing:
             policy = None
         reserved = aws.get_function_concurrency(FunctionName=self.function)

@@ -161,7 +161,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def reply(self, number: str, said: bytes) -> None:
         if len(said) > MOST_BYTES:
-            self.server.replies.put((number, FunctionError("Function.ResponseSizeTooLarge", TOO_LARGE)))
+            self.server.replies.put(
+                (number, FunctionError("Function.ResponseSizeTooLarge", TOO_LARGE))
+            )
             self.say(413, json.dumps({"errorType": "RequestEntityTooLarge"}).encode())
             return
         try:

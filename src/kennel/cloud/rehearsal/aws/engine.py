@@ -45,7 +45,9 @@ def correct() -> None:
 
         def __iter__(self) -> Any:
             """What is there; asked for, what is not would be made."""
-            return iter([name for name in self._resource_json_map if name in self._parsed_resources])
+            return iter(
+                [name for name in self._resource_json_map if name in self._parsed_resources]
+            )
 
         def __len__(self) -> int:
             return len(list(iter(self)))

@@ -171,9 +171,9 @@ def _model(kind: Kind) -> Any:
         ) -> Model:
             properties = _heeded(kind, cloudformation_json.get("Properties") or {})
             old, place = original_resource, Place(account_id, region_name)
-            named = kind.name and properties.get(kind.name, old.made.identity) != old.properties.get(
+            named = kind.name and properties.get(
                 kind.name, old.made.identity
-            )
+            ) != old.properties.get(kind.name, old.made.identity)
             if kind.change is None or named:
                 made = kind.create(new_resource_name, properties, place)
                 return cls(made, properties, place)

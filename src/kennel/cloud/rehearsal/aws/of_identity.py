@@ -31,7 +31,9 @@ def _role(name: str, told: Properties, place: Place) -> Made:
         Tags=_pairs(told),
         **more,
     )["Role"]
-    return _role_furnished(Made(name, {"Arn": found["Arn"], "RoleId": found["RoleId"]}), told, place)
+    return _role_furnished(
+        Made(name, {"Arn": found["Arn"], "RoleId": found["RoleId"]}), told, place
+    )
 
 
 def _role_changed(made: Made, told: Properties, place: Place) -> Made:
@@ -145,7 +147,9 @@ def _provider_deleted(made: Made, told: Properties, place: Place) -> None:
 
 def _key(_: str, told: Properties, place: Place) -> Made:
     words = {
-        name: told[name] for name in ("Description", "KeySpec", "KeyUsage", "Origin") if name in told
+        name: told[name]
+        for name in ("Description", "KeySpec", "KeyUsage", "Origin")
+        if name in told
     }
     found = place.client("kms").create_key(
         Policy=json.dumps(told["KeyPolicy"]),

@@ -64,7 +64,9 @@ def _settings(told: Properties) -> dict[str, Any]:
 def _numbers(said: Any) -> Any:
     """CloudFormation takes "30" for 30; the API does not."""
     if isinstance(said, dict):
-        return {key: (value if key == "Variables" else _numbers(value)) for key, value in said.items()}
+        return {
+            key: (value if key == "Variables" else _numbers(value)) for key, value in said.items()
+        }
     return int(said) if isinstance(said, str) and said.isdigit() else said
 
 
@@ -90,7 +92,9 @@ def _function_deleted(made: Made, told: Properties, place: Place) -> None:
 def _version(_: str, told: Properties, place: Place) -> Made:
     aws, name = place.client("lambda"), _name(told["FunctionName"])
     found = aws.publish_version(FunctionName=name, Description=told.get("Description", ""))
-    return Made(found["FunctionArn"], {"Version": found["Version"], "FunctionArn": found["FunctionArn"]})
+    return Made(
+        found["FunctionArn"], {"Version": found["Version"], "FunctionArn": found["FunctionArn"]}
+    )
 
 
 def _version_deleted(made: Made, told: Properties, place: Place) -> None:
@@ -136,12 +140,17 @@ def _alias_deleted(made: Made, told: Properties, place: Place) -> None:
 
 def _url(_: str, told: Properties, place: Place) -> Made:
     aws, name = place.client("lambda"), _name(told["TargetFunctionArn"])
-    words = {key: told[key] for key in ("AuthType", "Cors", "InvokeMode", "Qualifier") if key in told}
+    words = {
+        key: told[key] for key in ("AuthType", "Cors", "InvokeMode", "Qualifier") if key in told
+    }
     try:
         found = aws.create_function_url_config(FunctionName=name, **words)
     except aws.exceptions.ResourceConflictException:
         found = aws.update_function_url_config(FunctionName=name, **words)
-    return Made(found["FunctionArn"], {"FunctionUrl": found["FunctionUrl"], "FunctionArn": found["FunctionArn"]})
+    return Made(
+        found["FunctionArn"],
+        {"FunctionUrl": found["FunctionUrl"], "FunctionArn": found["FunctionArn"]},
+    )
 
 
 def _url_deleted(made: Made, told: Properties, place: Place) -> None:
@@ -235,15 +244,24 @@ KINDS = (
         _function_changed,
         name="FunctionName",
         known=frozenset(
-            {*SETTINGS, "FunctionName", "Code", "PackageType", "Architectures", "Tags",
-             "ReservedConcurrentExecutions"}
+            {
+                *SETTINGS,
+                "FunctionName",
+                "Code",
+                "PackageType",
+                "Architectures",
+                "Tags",
+                "ReservedConcurrentExecutions",
+            }
         ),  # fmt: skip
     ),
     Kind(
         "AWS::Lambda::Version",
         _version,
         _version_deleted,
-        known=frozenset({"FunctionName", "Description", "CodeSha256", "ProvisionedConcurrencyConfig"}),
+        known=frozenset(
+            {"FunctionName", "Description", "CodeSha256", "ProvisionedConcurrencyConfig"}
+        ),
     ),
     Kind(
         "AWS::Lambda::Alias",
@@ -252,7 +270,13 @@ KINDS = (
         _alias_changed,
         name="Name",
         known=frozenset(
-            {"FunctionName", "Name", "FunctionVersion", "Description", "ProvisionedConcurrencyConfig"}
+            {
+                "FunctionName",
+                "Name",
+                "FunctionVersion",
+                "Description",
+                "ProvisionedConcurrencyConfig",
+            }
         ),
     ),
     Kind(

@@ -18,7 +18,9 @@ def _flag(said: Any) -> bool:
 
 def _vpc(_: str, told: Properties, place: Place) -> Made:
     ec2 = place.client("ec2")
-    found = ec2.create_vpc(CidrBlock=told["CidrBlock"], TagSpecifications=_tagged("vpc", told))["Vpc"]
+    found = ec2.create_vpc(CidrBlock=told["CidrBlock"], TagSpecifications=_tagged("vpc", told))[
+        "Vpc"
+    ]
     for name in ("EnableDnsHostnames", "EnableDnsSupport"):
         if name in told:
             ec2.modify_vpc_attribute(VpcId=found["VpcId"], **{name: {"Value": _flag(told[name])}})
@@ -50,7 +52,9 @@ def _attached(_: str, told: Properties, place: Place) -> Made:
 
 
 def _detached(made: Made, told: Properties, place: Place) -> None:
-    with gone(place.client("ec2"), "Gateway.NotAttached", "InvalidInternetGatewayID.NotFound") as ec2:
+    with gone(
+        place.client("ec2"), "Gateway.NotAttached", "InvalidInternetGatewayID.NotFound"
+    ) as ec2:
         ec2.detach_internet_gateway(
             InternetGatewayId=told["InternetGatewayId"], VpcId=told["VpcId"]
         )

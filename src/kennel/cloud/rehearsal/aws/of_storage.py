@@ -33,7 +33,11 @@ def _furnished(name: str, told: Properties, place: Place) -> Made:
         rules = [
             {
                 "ApplyServerSideEncryptionByDefault": each["ServerSideEncryptionByDefault"],
-                **({"BucketKeyEnabled": each["BucketKeyEnabled"]} if "BucketKeyEnabled" in each else {}),
+                **(
+                    {"BucketKeyEnabled": each["BucketKeyEnabled"]}
+                    if "BucketKeyEnabled" in each
+                    else {}
+                ),
             }
             for each in encryption["ServerSideEncryptionConfiguration"]
         ]

@@ -18,7 +18,9 @@ def _pairs(told: Properties) -> list[dict[str, str]]:
 def _topic(name: str, told: Properties, place: Place) -> Made:
     sns = place.client("sns")
     attributes = {
-        key: str(told[key]) for key in ("DisplayName", "KmsMasterKeyId", "SignatureVersion") if key in told
+        key: str(told[key])
+        for key in ("DisplayName", "KmsMasterKeyId", "SignatureVersion")
+        if key in told
     }
     arn = sns.create_topic(Name=name, Attributes=attributes, Tags=_pairs(told))["TopicArn"]
     for each in told.get("Subscription", ()):
