@@ -114,6 +114,13 @@ class Aws:
         found = cloudformation_backends[ACCOUNT][REGION].change_sets.values()
         return [each.change_set_name for each in found if each.execution_status == "AVAILABLE"]
 
+    def hands(self, stack: str) -> list[str]:
+        """By which role each change of that stack was asked for; "" is who asked."""
+        from moto.cloudformation.models import cloudformation_backends
+
+        found = cloudformation_backends[ACCOUNT][REGION].change_sets.values()
+        return [each.role_arn or "" for each in found if each.stack_name == stack]
+
     def become(self, stack: str, status: str) -> None:
         """Lets that stack be in that state, as AWS would leave it."""
         from moto.cloudformation.models import cloudformation_backends

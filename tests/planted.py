@@ -64,7 +64,9 @@ def plant(aws: Aws, prefix: str, tag: str | None) -> Planted:
     )
     names["machine"] = machine["Instances"][0]["InstanceId"]
     zone = f"{REGION}a"
-    volume = ec2.create_volume(Size=100, AvailabilityZone=zone, **tagged("volume"))["VolumeId"]
+    volume = ec2.create_volume(
+        Size=100, AvailabilityZone=zone, VolumeType="gp3", **tagged("volume")
+    )["VolumeId"]
     names["volume"] = volume
     names["snapshot"] = ec2.create_snapshot(VolumeId=volume, **tagged("snapshot"))["SnapshotId"]
     names["address"] = ec2.allocate_address(Domain="vpc", **tagged("elastic-ip"))["AllocationId"]

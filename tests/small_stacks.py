@@ -127,6 +127,23 @@ def service(*, memory_mb: int = 2048) -> dict[str, Any]:
     }
 
 
+def identity() -> dict[str, Any]:
+    """With the role that CloudFormation takes to change the service."""
+    return {
+        "Resources": {
+            "ServiceRole": {
+                "Type": "AWS::IAM::Role",
+                "Properties": {
+                    "RoleName": f"{NAME}-deploy-service",
+                    "AssumeRolePolicyDocument": TRUST,
+                    "Tags": [TAG],
+                },
+            }
+        },
+        "Outputs": {"ServiceRoleArn": {"Value": {"Fn::GetAtt": ["ServiceRole", "Arn"]}}},
+    }
+
+
 DEPENDS = {"storage": [], "images": [], "service": ["images"]}
 
 

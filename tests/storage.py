@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,6 +31,8 @@ def s3_server(folder: Path) -> Iterator[str]:
                         address = found.group().decode()
                         break
                 assert address is not None
+                # What nobody reads fills the pipe after some thousand requests, and the server waits.
+                threading.Thread(target=server.stdout.read, daemon=True).start()
                 bucket(address).create()
                 yield address
             finally:

@@ -156,7 +156,8 @@ def main(words: Sequence[str]) -> int:
         for number, crash in enumerate(crashes, 1):
             for flow in given.flows:
                 played[flow].append((crash, here.play(flow, crash)))
-            print(f"{number} of {len(crashes)}: {crash.kind}", file=sys.stderr)
+            took = time.monotonic() - begun
+            print(f"{took:4.0f} s: {number} of {len(crashes)}, {crash.kind}", file=sys.stderr)
     print("\n".join(table(played)))
     took = time.monotonic() - begun
     print(f"\nSeed {given.seed}, {took:.0f} s, {hardware()}.")

@@ -38,6 +38,7 @@ from kennel.cloud.runner import sweep  # noqa: E402
 REAPER = ROOT / "deploy" / "aws" / "functions" / "reaper.py"
 REAP_S, SWEEP_S = 15 * 60.0, 3 * 3600.0
 HORIZON_S = 30 * 3600.0
+WAIT_S = 900.0  # real ones, for a job whose clock is simulated
 USD_PER_HOUR = 0.526  # g4dn.xlarge on demand, us-east-1, 2026
 NOTHING = Fault()
 CHILDREN = multiprocessing.get_context("forkserver")
@@ -116,18 +117,20 @@ class World:
         if crash.started and crash.stops and (flow == "kennel" or told):
             due.append((job_ends + 30.0, "stop"))
         if flow == "kennel":
-            due += self._ends(begun, hangs=crash.hangs)
+            due += self._ends(begun, hours=crash.hours, hangs=crash.hangs)
         for when, what in sorted(due):
             if what in ("limit", "stop") or any(each.end_s is None for each in lives.values()):
                 self.now_s = max(self.now_s, when)
-                self._happens(what, flow, crash, output)
-                self._look(lives, what)
+                if self._happens(what, flow, crash, output):
+                    self._look(lives, what)
         self._end_living()
         return list(lives.values())
 
-    def _ends(self, begun: float, *, hangs: bool) -> list[tuple[float, str]]:
+    def _ends(self, begun: float, *, hours: float, hangs: bool) -> list[tuple[float, str]]:
         """When what ends the machine without the workflow comes, until the horizon."""
-        due = [(begun + k * REAP_S, "reaper") for k in range(1, int(HORIZON_S / REAP_S))]
+        times = [begun + k * REAP_S for k in range(1, int(HORIZON_S / REAP_S))]
+        # Hours before its time the reaper looks and does nothing: the first of them are left out.
+        due = [(when, "reaper") for when in times if when > begun + 3600 * (hours - 1)]
         due += [(begun + k * SWEEP_S, "sweep") for k in range(1, int(HORIZON_S / SWEEP_S))]
         if self.limited:
             due += [(self.cloud.fires_at(each).timestamp(), "limit") for each in self._limits()]
@@ -135,18 +138,24 @@ class World:
             due.append((begun + 60 * minutes, "itself, at its time"))
         return due
 
-    def _happens(self, what: str, flow: str, crash: Crash, output: Path) -> None:
+    def _happens(self, what: str, flow: str, crash: Crash, output: Path) -> bool:
+        """Whether it may have ended a machine."""
         if what == "stop":
+            due = [self.cloud.fires_at(each).timestamp() for each in self._limits()]
             self._run(flow, "stop", crash, output)
+            # A job that waits does not hold up the Scheduler: what was due meanwhile had fired.
+            if self.limited and due and min(due) < self.now_s:
+                self.now_s = min(due)
         elif what == "limit":
             for name in self._limits():
                 self.cloud.fire(name)
         elif what == "reaper":
-            self._reap()
+            return bool(self._reap())
         elif what == "sweep":
-            sweep(now=lambda: self.now_s)
+            return bool(sweep(now=lambda: self.now_s))
         elif what.startswith("itself"):
             self._end_living()
+        return True
 
     def _clear(self, flow: str, crash: Crash) -> None:
         self.now_s = time.time()
@@ -175,8 +184,8 @@ class World:
         words = ((flow, job), fault, clock, output, (crash.hours, self.environment))
         child = CHILDREN.Process(target=work, args=words)
         child.start()
-        child.join(120)
-        assert child.exitcode is not None
+        child.join(WAIT_S)
+        assert child.exitcode is not None, f"{flow}, {job}: {fault} does not end"
         self.now_s += float(kept.read_text() or 0)
         return child.exitcode == 0
 
@@ -217,7 +226,7 @@ class World:
                 return int(found[1])
         return 0
 
-    def _reap(self) -> None:
+    def _reap(self) -> dict[str, str]:
         """The function of the runner stack, as it stands in its template, at its time."""
         present = datetime.fromtimestamp(self.now_s, UTC)
 
@@ -228,7 +237,8 @@ class World:
 
         self.reaper.datetime = Simulated  # type: ignore[attr-defined]
         with redirect_stdout(io.StringIO()):
-            self.reaper.handler({}, None)
+            ended: dict[str, str] = self.reaper.handler({}, None)
+        return ended
 
     def _end_living(self) -> None:
         found = [each["InstanceId"] for each in self._machines("pending", "running")]
@@ -282,6 +292,8 @@ def work(
 @contextmanager
 def world(folder: Path) -> Iterator[World]:
     """AWS and GitHub on this machine, until the block ends."""
+    # The process that jobs are forked from has loaded all they need, by the paths of this one.
+    os.environ["PYTHONPATH"] = os.pathsep.join(sys.path)
     CHILDREN.set_forkserver_preload(["faults", "flows", "world"])
     with rented_cloud(folder) as cloud, github_server() as hub:
         kms = cloud.client("kms")

@@ -1,5 +1,5 @@
-"""Every name that one stack knows of another's. They follow from the settings, so that no stack holds
-another by an import, and each can be removed while the others stand.
+"""Every name that one stack knows of another's. They follow from the settings, so that no stack
+holds another by an import, and each can be removed while the others stand.
 """
 
 from __future__ import annotations

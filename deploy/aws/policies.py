@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import aws_cdk as cdk
@@ -13,14 +14,56 @@ PYTHON = "python3.14"
 FUNCTIONS = Path(__file__).parent / "functions"
 
 
-def allow(actions: list[str], resources: list[str], **conditions: dict) -> dict:
-    """One statement. `conditions` are operators of IAM: StringEquals={...}."""
-    statement = {"Effect": "Allow", "Action": sorted(actions), "Resource": resources}
-    return {**statement, "Condition": conditions} if conditions else statement
+@dataclass(frozen=True)
+class Right:
+    """One statement, and why it cannot name each thing that it is about."""
+
+    statement: dict
+    because: str = ""
+
+    @property
+    def wide(self) -> list[str]:
+        """Resources of it that are more than one thing."""
+        return [each for each in self.statement["Resource"] if "*" in each]
 
 
-def document(*statements: dict) -> dict:
-    return {"Version": VERSION, "Statement": list(statements)}
+def allow(
+    actions: str | list[str], resources: list[str], *, because: str = "", **conditions: dict
+) -> Right:
+    """One statement.
+
+    Args:
+        actions: words, or a list; each by its name.
+        because: why resources have a star in them, where they have.
+        conditions: operators of IAM: StringEquals={...}.
+    """
+    named = sorted(actions.split() if isinstance(actions, str) else actions)
+    statement = {"Effect": "Allow", "Action": named, "Resource": resources}
+    return Right({**statement, "Condition": conditions} if conditions else statement, because)
+
+
+def of(service: str, actions: str) -> list[str]:
+    return [f"{service}:{each}" for each in actions.split()]
+
+
+def document(*statements: dict | Right) -> dict:
+    plain = [each.statement if isinstance(each, Right) else each for each in statements]
+    return {"Version": VERSION, "Statement": plain}
+
+
+def acknowledge(resource: cdk.CfnResource, rule: str, reason: str) -> None:
+    """That cdk-nag's rule does not hold there, and why."""
+    acknowledged = cdk.Acknowledgment(id=f"AwsSolutions::AwsSolutions-{rule}", reason=reason)
+    cdk.Validations.of(resource).acknowledge(acknowledged)
+
+
+def acknowledge_width(resource: cdk.CfnResource, rights: list[Right]) -> None:
+    """Each star in a resource by the reason beside it; one without a reason stays a finding."""
+    for right in rights:
+        for each in right.wide if right.because else []:
+            name = each.replace(cdk.Aws.PARTITION, "<AWS::Partition>")
+            name = name.replace(cdk.Aws.ACCOUNT_ID, "<AWS::AccountId>")
+            acknowledge(resource, f"IAM5[Resource::{name}]", right.because)
 
 
 def service_trust(service: str, **conditions: dict) -> dict:
@@ -40,12 +83,12 @@ def role(
     name: str,
     description: str,
     trust: dict,
-    may: list[dict],
+    may: list[Right],
     boundary: str | None = None,
     hours: int = 1,
 ) -> iam.CfnRole:
     """A role with one policy of its own, and none of AWS's."""
-    return iam.CfnRole(
+    made = iam.CfnRole(
         scope,
         role_id,
         role_name=name,
@@ -55,10 +98,16 @@ def role(
         permissions_boundary=boundary,
         max_session_duration=hours * 3600,
     )
+    acknowledge_width(made, may)
+    return made
 
 
-def write_logs(log_group_arn: str) -> dict:
-    return allow(["logs:CreateLogStream", "logs:PutLogEvents"], [f"{log_group_arn}:*"])
+def write_logs(log_group_arn: str) -> Right:
+    return allow(
+        "logs:CreateLogStream logs:PutLogEvents",
+        [f"{log_group_arn}:*"],
+        because="Streams of that one group; Lambda makes up their names.",
+    )
 
 
 def source(name: str) -> str:

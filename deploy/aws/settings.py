@@ -1,4 +1,4 @@
-"""settings.yaml, typed. A key that does not exist or a value that cannot be is refused by its path."""
+"""settings.yaml, typed. A key that does not exist or a value that cannot be is refused by path."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 Email = Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$")]
 Environment = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+Several = Annotated[list[Environment], Field(min_length=1)]
 Prefix = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9._-]+)*$")]
 # What CloudWatch Logs can keep for.
 LOG_DAYS = Literal[1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731]
@@ -25,7 +26,7 @@ class Part(BaseModel):
 
 
 class Storage(Part):
-    on_delete: Literal["keep", "empty"] = "keep"
+    on_delete: Literal["keep", "remove"] = "keep"
     old_versions_days: int = Field(30, ge=1, le=3650)
 
 
@@ -77,10 +78,10 @@ class Runner(Part):
 
 
 class Environments(Part):
-    data: list[Environment] = ["data"]
-    train: list[Environment] = ["gpu-work"]
-    runner: list[Environment] = ["gpu", "gpu-stop"]
-    deploy: list[Environment] = ["deploy"]
+    data: Several = ["data"]
+    train: Several = ["gpu-work"]
+    runner: Several = ["gpu", "gpu-stop"]
+    deploy: Several = ["deploy"]
 
 
 class Identity(Part):
@@ -125,13 +126,10 @@ def read_settings(path: Path) -> Settings:
 
 def _told(each: dict) -> str:
     # Pydantic names the branch of a union that it tried; settings.yaml has no such key.
-    words = [str(part) for part in each["loc"] if part not in ("int", "literal['account']")]
-    words = [word for word in words if not word.startswith(("constrained-", "function-"))]
+    branches = ("int", "literal[", "constrained-", "function-")
+    path = ".".join(str(part) for part in each["loc"] if not str(part).startswith(branches))
     if each["type"] == "extra_forbidden":
-        return f"there is no {'.'.join(words)}"
-    said = each["msg"].removeprefix("Value error, ")
-    return (
-        f"{'.'.join(words) or 'settings'}: {said} (it is {each['input']!r})"
-        if not (each["type"] == "value_error")
-        else f"{'.'.join(words)}: {said}"
-    )
+        return f"there is no {path}"
+    if each["type"] == "value_error":
+        return f"{path}: {each['msg'].removeprefix('Value error, ')}"
+    return f"{path or 'all of it'}: {each['msg']}, and not {each['input']!r}"

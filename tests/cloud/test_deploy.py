@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from bundles import tiny_bundle
 from deployed_place import Place
-from small_stacks import BUCKET, images, service, storage, write_stacks
+from small_stacks import BUCKET, identity, images, service, storage, write_stacks
 
 from kennel.cloud import CloudError
 from kennel.cloud.deploying import deploy, forget, plan
@@ -57,6 +57,20 @@ def test_a_new_bundle_is_a_new_version_behind_the_same_address(place: Place) -> 
     assert place.aws.live()[0] == "2"
     assert place.aws.live()[1] != first[1]
     assert place.aws.bundle() == "tiny-second"
+
+
+def test_the_service_is_changed_by_the_role_that_is_for_it_where_there_is_one(place: Place) -> None:
+    """Whoever asks: else the role of a workflow would need every right that the stack needs."""
+    place.run("deploy", "--yes")
+    assert set(place.aws.hands("kennel-service")) == {""}
+    write_stacks(place.templates, identity=identity())
+    place.run("deploy", "--only", "identity", "--yes")
+    place.use("tiny-second", gains=(1.0, 0.5, 0.5))
+    code, _, err = place.run("deploy", "--yes")
+    assert code == 0, err
+    assert place.aws.hands("kennel-service")[-1].endswith(":role/kennel-deploy-service")
+    for stack in ("kennel-storage", "kennel-identity"):
+        assert set(place.aws.hands(stack)) <= {""}
 
 
 def test_a_function_that_answers_otherwise_goes_back_to_the_version_before(place: Place) -> None:
@@ -242,7 +256,10 @@ def test_a_rollback_that_failed_is_gone_on_with(place: Place) -> None:
 
     def gone_on() -> str:
         place.aws.become("kennel-images", "UPDATE_ROLLBACK_COMPLETE")
-        return "<ContinueUpdateRollbackResponse/>"
+        return (
+            "<ContinueUpdateRollbackResponse><ContinueUpdateRollbackResult/>"
+            "</ContinueUpdateRollbackResponse>"
+        )
 
     place.aws.answer["ContinueUpdateRollback"] = gone_on
     code, _, err = place.run("deploy", "--yes")

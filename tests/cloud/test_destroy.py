@@ -84,7 +84,8 @@ def test_a_bucket_that_lost_its_stack_goes_when_it_is_named(place: Place) -> Non
     assert code == 1
     assert "belongs to no stack any more" in err
     assert place.run("destroy", "--yes")[0] == 1  # left, and said
-    assert place.run("destroy", "--with-data", BUCKET, "--yes")[0] == 0
+    code, out, err = place.run("destroy", "--with-data", BUCKET, "--yes")
+    assert code == 0, (out, err)
     assert place.run("sweep", "--verify")[0] == 0
 
 

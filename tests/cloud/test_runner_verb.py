@@ -74,5 +74,6 @@ def test_no_credentials_are_said_with_their_mend(
 
 def test_names_follow_from_the_run() -> None:
     assert run_name("777", "2") == "kennel-777-2"
+    assert run_name("777", "2", "2") == "kennel-777-2-2"  # the machine that goes on
     with pytest.raises(KennelError):
         run_name("../..", "1")

@@ -6,7 +6,7 @@ import boto3
 
 
 def handler(event, context):
-    """Takes from the function everything that it may do at once: each further request is refused, and
+    """Takes from the function all that it may do at once: each further request is refused, and
     costs nothing. Only a person gives it back.
     """
     boto3.client("lambda").put_function_concurrency(

@@ -1,7 +1,7 @@
 """Ends machines that are past their time, whether or not anybody at GitHub still knows of them."""
 
 import os
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 
 import boto3
 
@@ -9,8 +9,8 @@ NAME, UNTIL = "kennel-runner", "kennel-until"
 
 
 def handler(event, context):
-    """Ends each machine with the tag `kennel-runner` that is past its `kennel-until`, has none that can
-    be read, or is older than the most hours. Returns what was ended, and why.
+    """Ends each machine with the tag `kennel-runner` that is past its `kennel-until`, has none that
+    can be read, or is older than the most hours. Returns what was ended, and why.
     """
     ec2 = boto3.client("ec2")
     living = {
@@ -20,7 +20,7 @@ def handler(event, context):
     pages = ec2.get_paginator("describe_instances").paginate(
         Filters=[{"Name": "tag-key", "Values": [NAME]}, living]
     )
-    now = datetime.now(timezone.utc)
+    now = datetime.now(UTC)
     ended, failed = {}, {}
     for machine in (m for page in pages for r in page["Reservations"] for m in r["Instances"]):
         name = machine["InstanceId"]
@@ -45,6 +45,6 @@ def overdue(machine, now, most_hours):
         until = datetime.strptime(tags.get(UNTIL, ""), "%Y-%m-%dT%H:%M:%SZ")
     except ValueError:
         return "its tag does not say until when"
-    if now > until.replace(tzinfo=timezone.utc):
+    if now > until.replace(tzinfo=UTC):
         return f"it was to be gone at {tags[UNTIL]}"
     return None

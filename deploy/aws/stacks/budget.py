@@ -12,8 +12,8 @@ TOLD_AT = (50, 80, 100)  # per cent
 
 
 class Budget(cdk.Stack):
-    """The whole account's budget. One of a tag alone would say 0 until somebody activates that tag for
-    billing by hand, and nobody would notice.
+    """The whole account's budget. One of a tag alone would say 0 until somebody activates that tag
+    for billing by hand, and nobody would notice.
     """
 
     def __init__(self, scope: Construct, stack_id: str, *, names: Names, **words) -> None:

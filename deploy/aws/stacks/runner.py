@@ -1,5 +1,5 @@
-"""What a machine with a GPU needs that is rented for one job: a network that lets nothing in, a template, and
-what ends it.
+"""What a machine with a GPU needs that is rented for one job: a network that lets nothing in, a
+template, and what ends it.
 """
 
 from __future__ import annotations
@@ -13,19 +13,36 @@ from aws_cdk import aws_logs as logs
 from constructs import Construct
 
 from names import RUNNER_TAG, TAG, Names
-from policies import PYTHON, allow, document, outputs, role, service_trust, source, write_logs
+from policies import (
+    PYTHON,
+    Right,
+    acknowledge,
+    allow,
+    document,
+    of,
+    outputs,
+    role,
+    service_trust,
+    source,
+    write_logs,
+)
+from stacks.watch import alarm
 
 ENDING = "AWS-TerminateEC2Instance"
 # What an administrator of this account may do with the key, each by name: never all.
-KEY_ADMINISTRATION = """CancelKeyDeletion CreateAlias DeleteAlias DeleteImportedKeyMaterial DescribeKey DisableKey
-    EnableKey GetKeyPolicy GetKeyRotationStatus GetParametersForImport GetPublicKey ImportKeyMaterial ListGrants ListKeyPolicies
-    ListResourceTags PutKeyPolicy ScheduleKeyDeletion Sign TagResource UntagResource UpdateAlias UpdateKeyDescription
-    Verify""".split()
+KEY_ADMINISTRATION = of(
+    "kms",
+    """CancelKeyDeletion CreateAlias DeleteAlias DeleteImportedKeyMaterial DescribeKey DisableKey
+    EnableKey GetKeyPolicy GetKeyRotationStatus GetParametersForImport GetPublicKey
+    ImportKeyMaterial ListGrants ListKeyPolicies ListResourceTags PutKeyPolicy ScheduleKeyDeletion
+    Sign TagResource UntagResource UpdateAlias UpdateKeyDescription Verify""",
+)
+LOOKING = "AWS lets nobody look at single machines: it is all or none. Nothing is changed by it."
 
 
 class Runner(cdk.Stack):
-    """A network without an idle cost, a launch template, the role that ends a machine at its limit, the
-    reaper behind it, and the key by which the GitHub App signs.
+    """A network without an idle cost, a launch template, the role that ends a machine at its limit,
+    the reaper behind it, and the key by which the GitHub App signs.
     """
 
     def __init__(self, scope: Construct, stack_id: str, *, names: Names, **words) -> None:
@@ -59,13 +76,16 @@ class Runner(cdk.Stack):
             outputs(self, KeyArn=self._key().attr_arn)
 
     def _network(self) -> tuple[list[ec2.CfnSubnet], ec2.CfnSecurityGroup]:
-        """Public subnets: an address costs while a machine runs, a NAT gateway would cost always."""
+        """Public subnets: an address costs while a machine runs, a NAT gateway always would."""
         vpc = ec2.CfnVPC(
             self,
             "Vpc",
             cidr_block="10.42.0.0/16",
             enable_dns_hostnames=True,
             enable_dns_support=True,
+        )
+        acknowledge(
+            vpc, "VPC7", "Nothing comes in, and a machine lives for hours: its logs are GitHub's."
         )
         gateway = ec2.CfnInternetGateway(self, "Gateway")
         attached = ec2.CfnVPCGatewayAttachment(
@@ -130,7 +150,7 @@ class Runner(cdk.Stack):
                 "Image",
                 type="AWS::SSM::Parameter::Value<AWS::EC2::Image::Id>",
                 default=image,
-                description="Parameter of Systems Manager that names Ubuntu or Debian with NVIDIA's driver",
+                description="Systems Manager's name of Ubuntu or Debian with NVIDIA's driver",
             ).value_as_string
         tags = [{"key": TAG, "value": self.names.settings.name}]
         return ec2.CfnLaunchTemplate(
@@ -176,10 +196,10 @@ class Runner(cdk.Stack):
             self,
             "ReaperRole",
             name=names.of("reaper"),
-            description="What ends machines that are past their time may do: that, and write its log",
+            description="What ends machines past their time may do: that, and write its log",
             trust=service_trust("lambda.amazonaws.com"),
             may=[
-                allow(["ec2:DescribeInstances"], ["*"]),
+                allow("ec2:DescribeInstances", ["*"], because=LOOKING),
                 end_machines(names),
                 write_logs(names.arn("logs", f"log-group:{names.log_group('reaper')}")),
             ],
@@ -198,6 +218,8 @@ class Runner(cdk.Stack):
             environment={"variables": {"MOST_HOURS": str(self.chosen.hours)}},
             logging_config={"logGroup": group.ref},
         )
+        name = names.of("reaper")
+        alarm(self, name, "Errors", "Errors", "Sum", at=1, actions=[], minutes=15)
         rule = events.CfnRule(
             self,
             "Reaping",
@@ -218,7 +240,7 @@ class Runner(cdk.Stack):
     def _key(self) -> kms.CfnKey:
         """Empty until the App's own key is imported into it, which then never leaves it."""
         owner = f"arn:{cdk.Aws.PARTITION}:iam::{cdk.Aws.ACCOUNT_ID}:root"
-        administration = allow([f"kms:{each}" for each in KEY_ADMINISTRATION], ["*"])
+        administration = allow(KEY_ADMINISTRATION, ["*"]).statement  # in its own policy, itself
         key = kms.CfnKey(
             self,
             "AppKey",
@@ -240,27 +262,32 @@ def app_key_alias(names: Names) -> str:
     return f"alias/{names.of('github-app')}"
 
 
-def end_machines(names: Names) -> dict:
+def end_machines(names: Names) -> Right:
     """Those of runners, and no other."""
     return allow(
-        ["ec2:TerminateInstances"],
+        "ec2:TerminateInstances",
         [names.arn("ec2", "instance/*")],
+        because="Machines get their ids when they are rented. Only those with a runner's tag.",
         Null={f"aws:ResourceTag/{RUNNER_TAG}": "false"},
     )
 
 
-def _end_by_automation(names: Names) -> list[dict]:
+def _end_by_automation(names: Names) -> list[Right]:
     region = names.settings.region
-    automation = f"arn:{cdk.Aws.PARTITION}:ssm:{region}:*:automation-definition/{ENDING}:*"
     return [
         allow(
-            ["ssm:StartAutomationExecution"],
+            "ssm:StartAutomationExecution",
             [
-                automation,
+                f"arn:{cdk.Aws.PARTITION}:ssm:{region}:*:automation-definition/{ENDING}:*",
                 names.arn("ssm", f"document/{ENDING}", account=False),
                 names.arn("ssm", "automation-execution/*"),
             ],
+            because="One document of AWS's own, in each of its versions; what it starts has an id.",
         ),
-        allow(["ec2:DescribeInstanceStatus", "ec2:DescribeInstances", "tag:GetResources"], ["*"]),
+        allow(
+            "ec2:DescribeInstanceStatus ec2:DescribeInstances tag:GetResources",
+            ["*"],
+            because=LOOKING,
+        ),
         end_machines(names),
     ]

@@ -20,8 +20,8 @@ BUNDLE = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
 
 
 class Service(cdk.Stack):
-    """A function of the image that ImageDigest names, each deployment a version behind the alias `live`,
-    whose address asks for AWS's signature unless the settings say `public`.
+    """A function of the image that ImageDigest names, each deployment a version behind the alias
+    `live`, whose address asks for AWS's signature unless the settings say `public`.
     """
 
     def __init__(self, scope: Construct, stack_id: str, *, names: Names, **words) -> None:
@@ -31,7 +31,7 @@ class Service(cdk.Stack):
             self,
             "ImageDigest",
             allowed_pattern=DIGEST,
-            constraint_description="sha256: and 64 digits, of an image in the images stack's repository",
+            constraint_description="sha256: and 64 digits, of an image in the stack images",
         )
         bundle = cdk.CfnParameter(self, "BundleId", allowed_pattern=BUNDLE)
         group = logs.CfnLogGroup(
@@ -111,8 +111,8 @@ class Service(cdk.Stack):
             **shape,
         )
         cdk.Tags.of(function).add("kennel:bundle", bundle.value_as_string)
-        # Another description is another version. It changes with what a version is made of, and with
-        # nothing else: Lambda refuses to publish the same twice.
+        # Another description is another version. It changes with what a version is made of, and
+        # with nothing else: Lambda refuses to publish the same twice.
         made_of = json.dumps([shape, environment], sort_keys=True).encode()
         version = lambda_.CfnVersion(
             self,

@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 from names import Names
-from policies import allow
+from policies import Right, allow, of
 
-FUNCTIONS = """AddPermission CreateAlias CreateFunction CreateFunctionUrlConfig DeleteAlias DeleteFunction
-    DeleteFunctionConcurrency DeleteFunctionUrlConfig DeleteProvisionedConcurrencyConfig GetAlias GetFunction
-    GetFunctionCodeSigningConfig GetFunctionConcurrency GetFunctionConfiguration GetFunctionUrlConfig GetPolicy
-    GetProvisionedConcurrencyConfig GetRuntimeManagementConfig ListTags ListVersionsByFunction PublishVersion
-    PutFunctionConcurrency PutProvisionedConcurrencyConfig RemovePermission TagResource UntagResource UpdateAlias
-    UpdateFunctionCode UpdateFunctionConfiguration UpdateFunctionUrlConfig""".split()
-GROUPS = """CreateLogGroup DeleteLogGroup DeleteRetentionPolicy ListTagsForResource PutRetentionPolicy TagResource
-    UntagResource""".split()
-ALARMS = "DeleteAlarms ListTagsForResource PutMetricAlarm TagResource UntagResource".split()
-DASHBOARDS = "DeleteDashboards GetDashboard PutDashboard".split()
-TOPICS = """CreateTopic DeleteTopic GetTopicAttributes ListSubscriptionsByTopic ListTagsForResource SetTopicAttributes
-    Subscribe TagResource UntagResource""".split()
-IMAGES = "BatchGetImage DescribeImages GetDownloadUrlForLayer GetRepositoryPolicy".split()
+FUNCTIONS = """AddPermission CreateAlias CreateFunction CreateFunctionUrlConfig DeleteAlias
+    DeleteFunction DeleteFunctionConcurrency DeleteFunctionUrlConfig
+    DeleteProvisionedConcurrencyConfig GetAlias GetFunction GetFunctionCodeSigningConfig
+    GetFunctionConfiguration GetFunctionRecursionConfig
+    GetFunctionUrlConfig GetPolicy GetProvisionedConcurrencyConfig GetRuntimeManagementConfig
+    ListTags ListVersionsByFunction PublishVersion PutFunctionConcurrency
+    PutProvisionedConcurrencyConfig RemovePermission TagResource UntagResource UpdateAlias
+    UpdateFunctionCode UpdateFunctionConfiguration UpdateFunctionUrlConfig"""
+GROUPS = """CreateLogGroup DeleteLogGroup DeleteRetentionPolicy ListTagsForResource
+    PutRetentionPolicy TagResource UntagResource"""
+ALARMS = "DeleteAlarms ListTagsForResource PutMetricAlarm TagResource UntagResource"
+DASHBOARDS = "DeleteDashboards GetDashboard PutDashboard"
+TOPICS = """CreateTopic DeleteTopic GetTopicAttributes ListSubscriptionsByTopic
+    ListTagsForResource SetTopicAttributes Subscribe TagResource UntagResource"""
+IMAGES = "BatchGetImage GetDownloadUrlForLayer GetRepositoryPolicy"
+ROLES = """DeleteRole DeleteRolePolicy GetRole GetRolePolicy ListAttachedRolePolicies
+    ListRolePolicies TagRole UntagRole UpdateAssumeRolePolicy UpdateRole
+    UpdateRoleDescription"""
 
 
-def service_rights(names: Names) -> list[dict]:
-    """By name of each function, group, alarm and topic. Roles only within the boundary, so that whoever may
-    change the stack cannot make one that may more.
+def service_rights(names: Names) -> list[Right]:
+    """By the name of each function, group, alarm and topic. Roles only within the boundary, so that
+    whoever may change the stack cannot make one that may more.
     """
     functions = [names.function_arn, names.arn("lambda", f"function:{names.of('brake')}")]
     groups = [
@@ -32,53 +37,37 @@ def service_rights(names: Names) -> list[dict]:
     topic = names.arn("sns", names.of("alarms"))
     return [
         allow(
-            [f"lambda:{each}" for each in FUNCTIONS],
+            of("lambda", FUNCTIONS),
             [arn for each in functions for arn in (each, f"{each}:*")],
+            because="Versions and aliases of these two functions.",
         ),
         allow(
-            [f"logs:{each}" for each in GROUPS],
+            of("logs", GROUPS),
             [arn for each in groups for arn in (each, f"{each}:*")],
+            because="What is in these two groups.",
         ),
         allow(
-            [f"cloudwatch:{each}" for each in ALARMS],
+            of("cloudwatch", ALARMS),
             [names.arn("cloudwatch", f"alarm:{names.of('serve')}-*")],
+            because="The service's alarms, whose names begin with its own.",
         ),
         allow(
-            [f"cloudwatch:{each}" for each in DASHBOARDS],
+            of("cloudwatch", DASHBOARDS),
             [names.arn("cloudwatch", f"dashboard/{names.of('serve')}", region=False)],
         ),
-        # Asked of everything, since they name nothing.
         allow(
-            ["cloudwatch:DescribeAlarms", "logs:DescribeLogGroups", "ecr:GetAuthorizationToken"],
+            "cloudwatch:DescribeAlarms logs:DescribeLogGroups",
             ["*"],
+            because="AWS asks this of all or none. Nothing is changed by it.",
         ),
-        allow([f"sns:{each}" for each in TOPICS], [topic]),
-        allow(["sns:Unsubscribe"], [f"{topic}:*"]),
+        allow(of("sns", TOPICS), [topic]),
+        allow("sns:Unsubscribe", [f"{topic}:*"], because="A subscription's id is AWS's."),
+        allow(of("ecr", IMAGES), [names.arn("ecr", f"repository/{names.repository}")]),
         allow(
-            [f"ecr:{each}" for each in IMAGES],
-            [names.arn("ecr", f"repository/{names.repository}")],
-        ),
-        allow(
-            ["iam:CreateRole", "iam:PutRolePermissionsBoundary", "iam:PutRolePolicy"],
+            "iam:CreateRole iam:PutRolePermissionsBoundary iam:PutRolePolicy",
             roles,
             StringEquals={"iam:PermissionsBoundary": names.boundary_arn},
         ),
-        allow(
-            [
-                "iam:DeleteRole",
-                "iam:DeleteRolePolicy",
-                "iam:GetRole",
-                "iam:GetRolePolicy",
-                "iam:ListAttachedRolePolicies",
-                "iam:ListRolePolicies",
-                "iam:TagRole",
-                "iam:UntagRole",
-            ],
-            roles,
-        ),
-        allow(
-            ["iam:PassRole"],
-            roles,
-            StringEquals={"iam:PassedToService": "lambda.amazonaws.com"},
-        ),
+        allow(of("iam", ROLES), roles),
+        allow("iam:PassRole", roles, StringEquals={"iam:PassedToService": "lambda.amazonaws.com"}),
     ]

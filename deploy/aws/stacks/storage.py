@@ -7,13 +7,13 @@ from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
 from names import Names
+from policies import acknowledge
 
 UNFINISHED_DAYS = 7
-ON_DELETE_TAG = "kennel:on-delete"  # what `kennel cloud destroy` reads before it empties anything
 
 
 class Storage(cdk.Stack):
-    """A bucket that nobody from outside can see, by TLS alone, whose old versions can be had back."""
+    """A bucket that nobody outside can see, by TLS alone, whose old versions can be had back."""
 
     def __init__(self, scope: Construct, stack_id: str, *, names: Names, **words) -> None:
         super().__init__(scope, stack_id, **words)
@@ -54,9 +54,13 @@ class Storage(cdk.Stack):
                 ]
             },
         )
-        cdk.Tags.of(bucket).add(ON_DELETE_TAG, chosen.on_delete)
-        # What a person gave is never deleted unless that was asked for; and CloudFormation itself
-        # deletes no bucket that holds anything.
+        acknowledge(
+            bucket,
+            "S1",
+            "A log of every access is a second bucket that only grows. CloudTrail can write one.",
+        )
+        # What a person gave is never deleted unless that was asked for. CloudFormation deletes no
+        # bucket that holds anything; `kennel cloud destroy --with-data` empties it first.
         keep = chosen.on_delete == "keep"
         bucket.apply_removal_policy(cdk.RemovalPolicy.RETAIN if keep else cdk.RemovalPolicy.DESTROY)
         tls = s3.CfnBucketPolicy(
@@ -66,8 +70,8 @@ class Storage(cdk.Stack):
             policy_document={
                 "Version": "2012-10-17",
                 "Statement": [
-                    _refused("TlsOnly", names, {"Bool": {"aws:SecureTransport": "false"}}),
-                    _refused("NoOldTls", names, {"NumericLessThan": {"s3:TlsVersion": "1.2"}}),
+                    _refused("TlsOnly", bucket, {"Bool": {"aws:SecureTransport": "false"}}),
+                    _refused("NoOldTls", bucket, {"NumericLessThan": {"s3:TlsVersion": "1.2"}}),
                 ],
             },
         )
@@ -79,12 +83,12 @@ class Storage(cdk.Stack):
         cdk.CfnOutput(self, "DataUri", value=f"s3://{bucket.ref}/{data}", description="for DVC")
 
 
-def _refused(sid: str, names: Names, condition: dict) -> dict:
+def _refused(sid: str, bucket: s3.CfnBucket, condition: dict) -> dict:
     return {
         "Sid": sid,
         "Effect": "Deny",
-        "Principal": {"AWS": "*"},
+        "Principal": "*",
         "Action": "s3:*",
-        "Resource": [names.bucket_arn, f"{names.bucket_arn}/*"],
+        "Resource": [bucket.attr_arn, f"{bucket.attr_arn}/*"],
         "Condition": condition,
     }

@@ -20,38 +20,48 @@ def watch(stack: cdk.Stack, names: Names) -> None:
     """Alarms and a dashboard; the brake where anybody may call."""
     chosen = names.settings.service
     told = [_topic(stack, names, chosen.alarm_email)] if chosen.alarm_email else []
-    _alarm(stack, names, "Errors", "Errors", "Sum", 1, told, minutes=5)
-    _alarm(stack, names, "Throttles", "Throttles", "Sum", 1, told, minutes=5)
+    alarm(stack, names.function, "Errors", "Errors", "Sum", at=1, actions=told, minutes=5)
+    alarm(stack, names.function, "Throttles", "Throttles", "Sum", at=1, actions=told, minutes=5)
     slow_ms = round(chosen.timeout_s * 1000 * SLOW)
-    _alarm(stack, names, "Slow", "Duration", "p99", slow_ms, told, minutes=5)
+    alarm(stack, names.function, "Slow", "Duration", "p99", at=slow_ms, actions=told, minutes=5)
     if chosen.requests_per_minute:
         # Before the alarm, which may act only on what lets it.
         acts = [*told, _brake(stack, names)] if chosen.public else told
         most = chosen.requests_per_minute
-        _alarm(stack, names, "Requests", "Invocations", "Sum", most + 1, acts, minutes=1)
+        alarm(
+            stack,
+            names.function,
+            "Requests",
+            "Invocations",
+            "Sum",
+            at=most + 1,
+            actions=acts,
+            minutes=1,
+        )
     _dashboard(stack, names)
 
 
-def _alarm(
+def alarm(
     stack: cdk.Stack,
-    names: Names,
+    function: str,
     what: str,
     metric: str,
     statistic: str,
+    *,
     at: float,
     actions: list[str],
-    *,
     minutes: int,
 ) -> None:
+    """An alarm on what Lambda counts of that function; silence is no alarm."""
     extended = statistic.startswith("p")
     cloudwatch.CfnAlarm(
         stack,
         what,
-        alarm_name=names.of(f"serve-{what.lower()}"),
-        alarm_description=f"{metric} of {names.function}, {statistic} of {minutes} min",
+        alarm_name=f"{function}-{what.lower()}",
+        alarm_description=f"{metric} of {function}, {statistic} of {minutes} min",
         namespace="AWS/Lambda",
         metric_name=metric,
-        dimensions=[{"name": "FunctionName", "value": names.function}],
+        dimensions=[{"name": "FunctionName", "value": function}],
         statistic=None if extended else statistic,
         extended_statistic=statistic if extended else None,
         period=minutes * 60,
@@ -105,7 +115,7 @@ def _brake(stack: cdk.Stack, names: Names) -> str:
         description="What shuts the service off may do: that, and write its log",
         trust=service_trust("lambda.amazonaws.com"),
         may=[
-            allow(["lambda:PutFunctionConcurrency"], [names.function_arn]),
+            allow("lambda:PutFunctionConcurrency", [names.function_arn]),
             write_logs(names.arn("logs", f"log-group:{names.log_group('brake')}")),
         ],
         boundary=names.boundary_arn,

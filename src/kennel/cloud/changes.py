@@ -24,6 +24,7 @@ from kennel.cloud.stacks import (
     state_of,
 )
 
+HANDS = "ServiceRoleArn"  # output of the identity stack
 NOTHING = ("didn't contain changes", "No updates are to be performed")
 KEEPS = {  # types that hold what cannot be made again
     "AWS::S3::Bucket",
@@ -96,6 +97,7 @@ def propose(
                 Parameters=parameters,
                 Capabilities=["CAPABILITY_NAMED_IAM"],
                 Tags=[tag],
+                **_hands(deployment, stack),
             )["Id"]
     except CloudError as error:
         if any(words in error.message for words in NOTHING):
@@ -115,6 +117,15 @@ def propose(
         )
     changes = tuple(_change(each["ResourceChange"]) for each in _all_changes(token, stack))
     return Proposal(stack, token, changes)
+
+
+def _hands(deployment: Deployment, stack: Stack) -> dict[str, str]:
+    """By whose rights CloudFormation changes the stack: the service by the role that is for it,
+    where identity made one, whoever asks; everything else by the rights of who asks.
+    """
+    identity = deployment.stack("identity") if stack.room == "service" else None
+    role = (state_of(identity.name).outputs or {}).get(HANDS, "") if identity else ""
+    return {"RoleARN": role} if role else {}
 
 
 def apply(proposal: Proposal, *, new: bool, say: Say, sleep: Sleep = time.sleep) -> State:

@@ -96,9 +96,10 @@ def _region(deployment: Deployment) -> Iterator[Finding]:
             found = client("ec2").describe_regions(
                 AllRegions=True, Filters=[{"Name": "region-name", "Values": [region]}]
             )["Regions"]
-        if not found:
+        told = next((each for each in found if each["RegionName"] == region), None)
+        if told is None:
             return Finding("region", f"{region}, which AWS does not have", fix, needed=True)
-        if found[0].get("OptInStatus") == "not-opted-in":
+        if told.get("OptInStatus") == "not-opted-in":
             return Finding("region", f"{region} is not enabled", fix, needed=True)
         return Finding("region", region)
 

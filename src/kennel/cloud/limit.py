@@ -77,19 +77,3 @@ def lift_limit(name: str) -> bool:
             raise
         return False
     return True
-
-
-def limit_of(name: str) -> str:
-    """When the machines of that name are ended from outside, UTC; "" where nothing ends them.
-
-    Raises:
-        CloudError: AWS refuses.
-    """
-    try:
-        with asking(f"scheduler:GetSchedule {name}", fixes={}):
-            told = client("scheduler").get_schedule(Name=name)
-    except CloudError as error:
-        if error.code != "ResourceNotFoundException":
-            raise
-        return ""
-    return f"{str(told['ScheduleExpression'])[len('at(') : -len(')')]}Z"

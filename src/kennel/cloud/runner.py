@@ -61,9 +61,9 @@ class Ended:
     why: str
 
 
-def run_name(run_id: str, attempt: str) -> str:
-    """The name that follows from a workflow's run and its attempt."""
-    return checked_name(f"kennel-{run_id}-{attempt}")
+def run_name(run_id: str, attempt: str, round_: str = "1") -> str:
+    """The name that follows from a workflow's run, its attempt, and which machine of it this is."""
+    return checked_name(f"kennel-{run_id}-{attempt}{'' if round_ == '1' else f'-{round_}'}")
 
 
 def checked_name(name: str) -> str:

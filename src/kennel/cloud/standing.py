@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from kennel.cloud import CloudError, asking, client
 from kennel.cloud.keys import sign_by_kms
-from kennel.cloud.limit import TAG, UNTIL, limit_of
+from kennel.cloud.limit import TAG, UNTIL
 from kennel.cloud.machine import living
 from kennel.cloud.offers import listed_usd
 from kennel.github import Api
@@ -89,7 +90,23 @@ def _told(machine: dict[str, Any], github: Api | None, now_s: float) -> Standing
         state=str(machine["State"]["Name"]),
         since=f"{launched:%Y-%m-%dT%H:%M:%SZ}",
         until=tags.get(UNTIL, ""),
-        limit=limit_of(tags[TAG]),
+        limit=_limit_of(tags[TAG]),
         usd_so_far=None if usd is None else round(hours * usd, 4),
         registered="" if github is None else registration(github, tags[TAG]),
     )
+
+
+def _limit_of(name: str) -> str:
+    """When the machines of that name are ended from outside, UTC; "" where nothing ends them.
+
+    Raises:
+        CloudError: AWS refuses.
+    """
+    try:
+        with asking(f"scheduler:GetSchedule {name}", fixes={}):
+            told = client("scheduler").get_schedule(Name=name)
+    except CloudError as error:
+        if error.code != "ResourceNotFoundException":
+            raise
+        return ""
+    return f"{str(told['ScheduleExpression'])[len('at(') : -len(')')]}Z"

@@ -14,6 +14,7 @@ from kennel.cli import Parser, Verb
 # In the order of the work.
 WHAT = {
     "cost": "what a deployment costs, before it exists",
+    "rehearse": "the whole of it on this machine, without an account",
     "deploy": "the stacks, the image and the function, checked when it answers",
     "status": "what stands, what answers, what it cost this month",
     "logs": "what the function said",

@@ -67,7 +67,12 @@ def run(args: argparse.Namespace) -> int:
         asked = guests()
         found = leftovers(deployment, guests=asked, say=say)
         kept = set(done.kept)
-        still = sweep(tuple(each for each in found if each.name not in kept), guests=asked, say=say)
+        still = sweep(
+            tuple(each for each in found if each.name not in kept),
+            guests=asked,
+            with_data=args.with_data or "",
+            say=say,
+        )
     left = [each for each in still if not each.going and each.kind != "AWS::CloudFormation::Stack"]
     if args.json:
         document = {"gone": done.gone, "kept": done.kept, "left": [each.name for each in left]}

@@ -80,7 +80,11 @@ def run(args: argparse.Namespace) -> int:
     if args.do == "status":
         return _status(args, "*" if args.name is None else runner.checked_name(args.name))
     name = (
-        runner.run_name(_set("GITHUB_RUN_ID"), os.environ.get("GITHUB_RUN_ATTEMPT") or "1")
+        runner.run_name(
+            _set("GITHUB_RUN_ID"),
+            os.environ.get("GITHUB_RUN_ATTEMPT") or "1",
+            os.environ.get("KENNEL_RUNNER_ROUND") or "1",
+        )
         if args.name is None
         else runner.checked_name(args.name)
     )

@@ -1,6 +1,6 @@
 """Plays a function URL: who may come in, how much, and what is answered when it goes wrong.
 
-Each request is decided by what the emulated Lambda says at that moment: URL, alias, policy, timeout,
+Each request is decided by what the emulated Lambda says at that moment: URL, alias, policy, time,
 concurrency. Source: AWS Lambda Developer Guide, "Control access to Lambda function URLs" (with the
 two permissions that have been needed since October 2025), "Lambda quotas", "Invoking Lambda
 function URLs".
@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -34,6 +34,8 @@ THROTTLED = {
     "Type": "User",
     "message": "Rate Exceeded.",
 }
+LARGE = {"Message": "Request Entity Too Large"}
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "date", "server"}
 
 
@@ -98,6 +100,8 @@ class Door:
         url = self.cloud.url() if self.cloud is not None else None
         if self.cloud is None or url is None:
             return _said(403, {"Message": None}), "there is no such URL"
+        if len(request.body) > MOST_BYTES:  # before the signature: of such a body none is made
+            return _said(413, LARGE), "payload over 6 MB"
         try:
             caller = self._caller(request, url)
         except SignatureError as error:
@@ -114,7 +118,7 @@ class Door:
             caller=caller,
         )
         if len(json.dumps(event)) > MOST_BYTES:
-            return _said(413, {"Message": "Request Entity Too Large"}), "payload over 6 MB"
+            return _said(413, LARGE), "payload over 6 MB"
         try:
             said = self.function.invoke(url.configuration, event, concurrency=url.concurrency)
             return reply_of(said), "answered by the function"
@@ -177,7 +181,9 @@ def _said(status: int, document: Mapping[str, Any]) -> Reply:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    answer: Callable[[Request], Reply]
+
+    def answer(self, request: Request) -> Reply:
+        raise NotImplementedError
 
     def handle_any(self) -> None:
         size = int(self.headers.get("content-length") or 0)
@@ -200,16 +206,12 @@ class _Handler(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(reply.body)
 
-    do_GET = do_POST = do_HEAD = do_PUT = do_DELETE = do_PATCH = do_OPTIONS = handle_any
-
     def log_message(self, *_: object) -> None:
         """Nothing: `answered` has it."""
 
     def handle(self) -> None:
-        try:
+        with suppress(ConnectionError):  # of a client that left
             super().handle()
-        except ConnectionError:
-            pass  # a client that left
 
 
 @contextmanager
@@ -217,8 +219,11 @@ def opened(function: Function) -> Iterator[Door]:
     """A door while the block runs; it lets nobody in before it has a `cloud`."""
 
     class Handler(_Handler):
-        def answer(self, request: Request) -> Reply:  # type: ignore[override]
+        def answer(self, request: Request) -> Reply:
             return door.answer(request)
+
+    for method in METHODS:
+        setattr(Handler, f"do_{method}", Handler.handle_any)
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -28,7 +29,7 @@ class Emulator:
 
     Attributes:
         function: whose URL the door is.
-        heard: file with who asked what.
+        heard: file with who asked what. settings: an empty file, instead of a person's own.
         ours, moto: types of CloudFormation that are played, and by whom.
         keys: access key -> secret, of users that were made here.
     """
@@ -39,6 +40,7 @@ class Emulator:
     process: subprocess.Popen[bytes]
     log: Path
     heard: Path
+    settings: Path
     ours: frozenset[str]
     moto: frozenset[str]
     keys: dict[str, str] = field(default_factory=dict)
@@ -57,8 +59,8 @@ class Emulator:
             "AWS_REGION": self.region,
             "AWS_DEFAULT_REGION": self.region,
             "AWS_EC2_METADATA_DISABLED": "true",
-            "AWS_CONFIG_FILE": "/dev/null",
-            "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
+            "AWS_CONFIG_FILE": str(self.settings),
+            "AWS_SHARED_CREDENTIALS_FILE": str(self.settings),
             "AWS_MAX_ATTEMPTS": "2",
         }
 
@@ -107,14 +109,15 @@ class Emulator:
             )
         except missing:
             policy = None
+        arn = f"{told['FunctionArn'].removesuffix(f':{ALIAS}')}:{ALIAS}"  # moto knows no qualifier
         reserved = aws.get_function_concurrency(FunctionName=self.function)
         most = reserved.get("ReservedConcurrentExecutions")
         return Url(
             auth=told["AuthType"],
-            arn=told["FunctionArn"],
+            arn=arn,
             policy=policy,
             concurrency=None if most is None else int(most),
-            configuration=_configuration(found, told["FunctionArn"], self.region),
+            configuration=_configuration(found, arn, self.region),
         )
 
     # ---- where a function's words go
@@ -124,16 +127,11 @@ class Emulator:
         Lambda does: this is how a group comes back that was deleted too early."""
         logs, group = self.client("logs"), f"/aws/lambda/{how.name}"
         stream = f"[{how.version}]rehearsal"
-        for make in (
-            lambda: logs.create_log_group(logGroupName=group),
-            lambda: logs.create_log_stream(logGroupName=group, logStreamName=stream),
-        ):
-            try:
-                make()
-            except logs.exceptions.ResourceAlreadyExistsException:
-                continue
-        import time
-
+        there = logs.exceptions.ResourceAlreadyExistsException
+        with suppress(there):
+            logs.create_log_group(logGroupName=group)
+        with suppress(there):
+            logs.create_log_stream(logGroupName=group, logStreamName=stream)
         now = int(time.time() * 1000)
         events = [{"timestamp": now, "message": line} for line in lines]
         logs.put_log_events(logGroupName=group, logStreamName=stream, logEvents=events)
@@ -183,6 +181,8 @@ def emulated(folder: Path, *, door: str, region: str, function: str) -> Iterator
     for module in ("moto", "flask", "flask_cors", "boto3"):
         need(module, extra="rehearse")
     log, heard = folder / "aws.log", folder / "heard"
+    settings = folder / "no-settings"
+    settings.touch()
     with log.open("wb") as file:
         process = subprocess.Popen(
             [
@@ -210,6 +210,7 @@ def emulated(folder: Path, *, door: str, region: str, function: str) -> Iterator
             process,
             log,
             heard,
+            settings,
             frozenset(said["ours"]),
             frozenset(said["moto"]),
         )

@@ -16,8 +16,8 @@ def main(said: str) -> None:
     for name, most in told["limits"].items():
         number = getattr(resource, name)
         hard = resource.getrlimit(number)[1]
-        most = most if hard == resource.RLIM_INFINITY else min(most, hard)
-        resource.setrlimit(number, (most, hard))
+        own = most if hard == resource.RLIM_INFINITY else min(most, hard)
+        resource.setrlimit(number, (own, hard))
     if hasattr(os, "sched_setaffinity"):
         mine = sorted(os.sched_getaffinity(0))
         os.sched_setaffinity(0, mine[: told["cores"]])

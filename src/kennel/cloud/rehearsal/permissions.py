@@ -116,4 +116,6 @@ def _holds(operator: str, value: str | None, expected: Any) -> bool:
             return _one_of(every, value)
         case "Bool":
             return value.lower() in [each.lower() for each in every]
+        case "NumericLessThan":
+            return any(float(value) < float(each) for each in every)
     return False

@@ -8,7 +8,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -197,10 +197,8 @@ class _Handler(BaseHTTPRequestHandler):
         """Nothing: what matters is asked for."""
 
     def handle(self) -> None:
-        try:
+        with suppress(ConnectionError):  # of a sandbox that was ended
             super().handle()
-        except ConnectionError:
-            pass  # a sandbox that was ended
 
 
 @contextmanager

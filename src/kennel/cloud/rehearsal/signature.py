@@ -104,13 +104,24 @@ def _canonical(request: Request, names: list[str]) -> str:
     return "\n".join(
         (
             request.method,
-            quote(request.path or "/", safe="/~"),
+            quote(_normal(request.path), safe="/~"),
             "&".join(f"{name}={value}" for name, value in pairs),
             headers,
             ";".join(names),
             _digest(request.body),
         )
     )
+
+
+def _normal(path: str) -> str:
+    """Without empty and dotted parts, as every service but S3 has it."""
+    kept: list[str] = []
+    for part in path.split("/"):
+        if part == "..":
+            kept = kept[:-1]
+        elif part not in ("", "."):
+            kept.append(part)
+    return f"/{'/'.join(kept)}{'/' if kept and path.endswith('/') else ''}"
 
 
 def _digest(content: bytes) -> str:

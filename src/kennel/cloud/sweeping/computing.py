@@ -139,7 +139,8 @@ def _things(scope: Scope) -> Iterator[Leftover]:
 def _thing(kind: str, name: str, told: dict[str, Any]) -> Leftover:
     gb = told.get("Size", told.get("VolumeSize"))
     words = f"{gb} GB" if gb else str(told.get("PublicIp", ""))
-    cost = priced(kind, gb=gb)
+    shape = {"VolumeType": told["VolumeType"]} if "VolumeType" in told else None
+    cost = priced(kind, shape, gb=gb)
     return Leftover(kind, name, words=words, usd=cost.usd, price=cost.words)
 
 

@@ -1,7 +1,7 @@
 """moto's server with what is ours: `python -m kennel.cloud.rehearsal.aws --door ADDRESS`.
 
-Listens on a free port of loopback and prints its address and the types it knows, one line of JSON. Ends with its standard input,
-so that it does not outlive whoever started it.
+Listens on a free port of loopback and prints its address and the types it knows, one line of JSON.
+Ends with its standard input, so that it does not outlive whoever started it.
 """
 
 from __future__ import annotations
@@ -30,16 +30,18 @@ def main() -> None:
     from moto.moto_server import werkzeug_app
     from werkzeug.serving import make_server
 
-    from kennel.cloud.rehearsal.aws import engine, heard, kinds, of_lambda
+    from kennel.cloud.rehearsal.aws import engine, heard, kinds, of_lambda, of_network, of_storage
 
     kinds.teach()
     engine.correct()
     of_lambda.teach_urls()
+    of_storage.teach_policies()
+    of_network.teach_tags()
     application = werkzeug_app.DomainDispatcherApplication(werkzeug_app.create_backend_app)
     server = make_server(
         "127.0.0.1",
         0,
-        heard.Listening(application, args.heard),  # type: ignore[arg-type]
+        heard.Listening(application, args.heard),
         threaded=True,
         request_handler=werkzeug_app.MotoRequestHandler,
     )

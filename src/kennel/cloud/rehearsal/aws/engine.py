@@ -62,7 +62,7 @@ def correct() -> None:
         def parse_ssm_parameter(self, value: str, value_type: str) -> str:
             """A public parameter that names a machine image names one of moto's."""
             if value.startswith("/aws/service/") and "Image::Id" in value_type:
-                from moto.ec2 import ec2_backends
+                from moto.ec2.models import ec2_backends
 
                 images = ec2_backends[self._account_id][self._region_name].describe_images()
                 return str(images[0].id)
@@ -124,7 +124,7 @@ def correct() -> None:
 
         def delete(self) -> None:
             """In the reverse of the order in which they were made; what cannot go stays, named."""
-            order = [name for name in in_order(self._resource_json_map)]
+            order = in_order(self._resource_json_map)
             failed: list[str] = []
             for name in reversed(order):
                 told = self._resource_json_map[name]
@@ -148,8 +148,8 @@ def correct() -> None:
             else:
                 super()._delete_resource(parsed_resource, resource_json)
 
-    parsing.ResourceMap = Strict  # type: ignore[misc]
-    models.ResourceMap = Strict  # type: ignore[misc]
+    for module in (parsing, models):
+        setattr(module, "ResourceMap", Strict)  # noqa: B010 - mypy takes no class for another
     backend: Any = models.CloudFormationBackend
     backend.execute_change_set = _execute_change_set
     backend.create_change_set = _by_name(backend.create_change_set)
@@ -343,13 +343,11 @@ def _creating(create: Any) -> Any:
     return create_stack
 
 
-def _update_stack(
-    self: Any, name: str, template: str, role_arn: Any, parameters: Any, tags: Any
-) -> Any:
+def _update_stack(self: Any, *, name: str, template: str, **more: Any) -> Any:
     stack = self.get_stack(name)
-    resolved = self._resolve_update_parameters(instance=stack, incoming_params=parameters)
-    if tags is not None:
-        stack.tags = tags
+    resolved = self._resolve_update_parameters(instance=stack, incoming_params=more["parameters"])
+    if more["tags"] is not None:
+        stack.tags = more["tags"]
     _apply(stack, template, resolved, "UPDATE")
     return stack
 

@@ -40,19 +40,19 @@ class Listening:
             body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
             environ["wsgi.input"] = io.BytesIO(body)
             if action := parse_qs(body.decode(errors="replace")).get("Action"):
-                return action[0]
+                return str(action[0])
         return _by_path(environ, service) or f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']}"
 
 
 def _by_path(environ: dict[str, Any], service: str) -> str:
     """The operation of an API in which method and path say it."""
+    from moto.core import routing
     from moto.core.request import Request
-    from moto.core.routing import NotFound, get_service_router
     from werkzeug.exceptions import HTTPException
 
     try:
         told = {key: said for key, said in environ.items() if key != "wsgi.input"}
-        operation, _ = get_service_router(service).match(Request(told))
-    except (NotFound, HTTPException, NotImplementedError, LookupError):
+        operation, _ = routing.get_service_router(service).match(Request(told))
+    except (HTTPException, NotImplementedError, LookupError):
         return ""
     return str(operation.name)

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
+from kennel.errors import need
+
 Properties = Mapping[str, Any]
 
 
@@ -32,9 +34,7 @@ class Place:
 
 @cache
 def _client(service: str, region: str) -> Any:
-    import boto3
-
-    return boto3.client(
+    return need("boto3", extra="aws").client(
         service,
         endpoint_url=os.environ["KENNEL_REHEARSAL_AWS"],
         region_name=region,
@@ -71,13 +71,13 @@ def gone(client: Any, *codes: str) -> Any:
     """A block in which AWS may say that what is deleted is not there."""
     from contextlib import contextmanager
 
-    from botocore.exceptions import ClientError
+    errors: Any = need("botocore.exceptions", extra="aws")
 
     @contextmanager
     def block() -> Any:
         try:
             yield client
-        except ClientError as error:
+        except errors.ClientError as error:
             if error.response["Error"]["Code"] not in codes:
                 raise
 
@@ -148,7 +148,7 @@ def _model(kind: Kind) -> Any:
             return self.made.attributes[name]
 
         @classmethod
-        def create_from_cloudformation_json(  # type: ignore[override]
+        def create_from_cloudformation_json(
             cls,
             resource_name: str,
             cloudformation_json: dict[str, Any],
@@ -161,7 +161,7 @@ def _model(kind: Kind) -> Any:
             return cls(kind.create(resource_name, properties, place), properties, place)
 
         @classmethod
-        def update_from_cloudformation_json(  # type: ignore[override]
+        def update_from_cloudformation_json(
             cls,
             original_resource: Model,
             new_resource_name: str,

@@ -225,9 +225,7 @@ KINDS = (
         _key,
         _key_deleted,
         _key_changed,
-        known=_known(
-            "Description KeySpec KeyUsage Origin KeyPolicy PendingWindowInDays EnableKeyRotation Tags"
-        ),
+        known=_known("Description KeySpec KeyUsage Origin KeyPolicy PendingWindowInDays Tags"),
     ),
     Kind("AWS::KMS::Alias", _alias, _alias_deleted, known=_known("AliasName TargetKeyId")),
 )

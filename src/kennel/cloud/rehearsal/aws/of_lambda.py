@@ -159,7 +159,7 @@ def _url_deleted(made: Made, told: Properties, place: Place) -> None:
 
 
 def _permission(name: str, told: Properties, place: Place) -> Made:
-    """Asked for by the API, as CloudFormation does; what moto keeps of it has not the conditions."""
+    """Asked for by the API; what moto keeps of it has not the conditions, and is exchanged."""
     from moto.awslambda.utils import get_backend
 
     function, _, qualifier = told["FunctionName"].rpartition(":function:")[2].partition(":")
@@ -219,19 +219,13 @@ def _name(said: str) -> str:
 
 
 def teach_urls() -> None:
-    """Makes a function URL be the door's address, and belong to the alias that it was made for."""
+    """Makes a function URL be the door's address."""
     from moto.awslambda import models
 
     class Url(models.FunctionUrlConfig):
         def __init__(self, function: Any, config: dict[str, Any]) -> None:
             super().__init__(function, config)
             self.url = os.environ["KENNEL_REHEARSAL_DOOR"] + "/"
-
-        def to_dict(self) -> dict[str, Any]:
-            told = super().to_dict()
-            if qualifier := self.config.get("Qualifier"):
-                told["FunctionArn"] = f"{told['FunctionArn']}:{qualifier}"
-            return told
 
     models.FunctionUrlConfig = Url  # type: ignore[misc]
 
@@ -253,7 +247,7 @@ KINDS = (
                 "Tags",
                 "ReservedConcurrentExecutions",
             }
-        ),  # fmt: skip
+        ),
     ),
     Kind(
         "AWS::Lambda::Version",

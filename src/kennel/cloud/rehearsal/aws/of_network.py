@@ -213,6 +213,32 @@ def _template_deleted(made: Made, told: Properties, place: Place) -> None:
         ec2.delete_launch_template(LaunchTemplateId=made.identity)
 
 
+def teach_tags() -> None:
+    """Makes tags end with what wears them, as in AWS; moto's outlive it."""
+    from moto.ec2.models import EC2Backend
+    from moto.ec2.models.tags import TagBackend
+
+    every = TagBackend.describe_tags
+
+    def describe_tags(self: Any, filters: Any = None) -> list[dict[str, str]]:
+        return [each for each in every(self, filters) if _there(self, each["resource_id"])]
+
+    EC2Backend.describe_tags = describe_tags  # type: ignore[method-assign]
+
+
+def _there(backend: Any, name: str) -> bool:
+    if name.startswith("vpce-"):
+        found = backend.vpc_end_points.get(name)
+        return found is not None and found.state != "deleted"
+    if name.startswith("lt-"):
+        return name in backend.launch_templates
+    try:
+        backend.do_resources_exist([name])
+    except Exception:
+        return False
+    return True
+
+
 def _known(words: str) -> frozenset[str]:
     return frozenset(words.split())
 

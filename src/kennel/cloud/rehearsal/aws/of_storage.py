@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from kennel.cloud.rehearsal.aws.kinds import Kind, Made, Place, Properties, gone, tags_of
+from kennel.cloud.rehearsal.permissions import Question, by_resource
 
 # ---- AWS::S3::Bucket
 
@@ -211,6 +212,26 @@ def _metric_filter_deleted(made: Made, told: Properties, place: Place) -> None:
         logs.delete_metric_filter(logGroupName=told["LogGroupName"], filterName=made.identity)
 
 
+def teach_policies() -> None:
+    """Makes a bucket's policy be read with its conditions, each request as one by TLS: loopback has
+    none, and moto takes a statement for said whose condition is not met.
+    """
+    from moto.iam.access_control import PermissionResult
+    from moto.s3 import models
+
+    says = {True: PermissionResult.PERMITTED, False: PermissionResult.DENIED}
+    by_tls = {"aws:securetransport": "true", "s3:tlsversion": "1.3"}
+
+    def get_permission(self: Any, action: str, resource: str) -> Any:
+        policy = json.loads(self.policy) if self.policy else None
+        return says.get(
+            by_resource(policy, Question("", action, resource, by_tls)),  # type: ignore[arg-type]
+            PermissionResult.NEUTRAL,
+        )
+
+    models.FakeBucket.get_permission = get_permission  # type: ignore[method-assign]
+
+
 KINDS = (
     Kind(
         "AWS::S3::Bucket",
@@ -219,8 +240,15 @@ KINDS = (
         _bucket_changed,
         name="BucketName",
         known=frozenset(
-            "BucketName VersioningConfiguration BucketEncryption PublicAccessBlockConfiguration "
-            "OwnershipControls LifecycleConfiguration Tags".split()
+            [
+                "BucketName",
+                "VersioningConfiguration",
+                "BucketEncryption",
+                "PublicAccessBlockConfiguration",
+                "OwnershipControls",
+                "LifecycleConfiguration",
+                "Tags",
+            ]
         ),
     ),
     Kind(
@@ -237,8 +265,16 @@ KINDS = (
         _repository_changed,
         name="RepositoryName",
         known=frozenset(
-            "RepositoryName EncryptionConfiguration ImageScanningConfiguration ImageTagMutability "
-            "LifecyclePolicy RepositoryPolicyText EmptyOnDelete Tags".split()
+            [
+                "RepositoryName",
+                "EncryptionConfiguration",
+                "ImageScanningConfiguration",
+                "ImageTagMutability",
+                "LifecyclePolicy",
+                "RepositoryPolicyText",
+                "EmptyOnDelete",
+                "Tags",
+            ]
         ),
     ),
     Kind(

@@ -138,7 +138,14 @@ KINDS = (
         _topic_deleted,
         name="TopicName",
         known=frozenset(
-            "TopicName DisplayName KmsMasterKeyId SignatureVersion Subscription Tags".split()
+            [
+                "TopicName",
+                "DisplayName",
+                "KmsMasterKeyId",
+                "SignatureVersion",
+                "Subscription",
+                "Tags",
+            ]
         ),
     ),
     Kind(
