@@ -31,7 +31,7 @@ def s3_server(folder: Path) -> Iterator[str]:
                         address = found.group().decode()
                         break
                 assert address is not None
-                # What nobody reads fills the pipe after some thousand requests, and the server waits.
+                # What nobody reads fills the pipe after some thousand requests, and it waits.
                 threading.Thread(target=server.stdout.read, daemon=True).start()
                 bucket(address).create()
                 yield address
