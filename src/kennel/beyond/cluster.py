@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -164,6 +165,26 @@ class Cluster:
             free.get("CPU", 0.0) < workers * cpus - 1e-6
             or free.get("GPU", 0.0) < workers * gpus - 1e-6
         )
+
+    def wait_for_room(self, *, cpus: float, say: Callable[[str], None], most_s: float) -> None:
+        """Waits until one worker finds room beside what others hold.
+
+        Args:
+            say: told once that it is waited for.
+        Raises:
+            RunError: none was free within `most_s`.
+        """
+        began_s, told = time.monotonic(), False
+        while self.is_busy(1, cpus=cpus, gpus=0):
+            if not told:
+                say(f"the cluster at {self.address} is full; waiting for {cpus:g} CPUs")
+                told = True
+            if time.monotonic() - began_s > most_s:
+                raise RunError(
+                    f"the cluster at {self.address} had no {cpus:g} CPUs free for {most_s:g} s.",
+                    fix="wait for what runs there (ray status), or use a larger cluster",
+                )
+            time.sleep(0.5)
 
     def on_each_node(self, function: Callable[..., Any], *given: Any) -> dict[Node, Any]:
         """Calls `function`, which every node can import, once on each node.
