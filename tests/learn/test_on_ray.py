@@ -11,14 +11,14 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import optuna
 import pytest
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from pictures import TINY, train_with
-from test_processes import HERE, KENNEL, started
+from ray_nodes import Nodes, nodes_here
+from test_processes import KENNEL, started
 from test_resume import QUIET, assert_same, last, rows
 
 from kennel.dataset import Dataset
@@ -31,44 +31,15 @@ CPU = "trainer.accelerator=cpu"
 LONG_S = 600  # that a machine with other work may take
 
 
-class Nodes:
-    """A head without room for workers, and two nodes with room for one each, on this machine."""
-
-    def __init__(self) -> None:
-        from ray.cluster_utils import Cluster
-
-        small = {"include_dashboard": False, "object_store_memory": 80 * 2**20}
-        self.cluster: Any = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **small})
-        self.small, self.workers = small, []
-        self.make_whole()
-
-    def make_whole(self) -> None:
-        while len(self.workers) < 2:
-            self.workers.append(self.cluster.add_node(num_cpus=1, **self.small))
-
-    def lose_one(self) -> None:
-        """As when its machine is taken away: nobody there has time for anything."""
-        self.cluster.remove_node(self.workers.pop(), allow_graceful=False)
-
-    @property
-    def environment(self) -> dict[str, str]:
-        return {"RAY_ADDRESS": self.cluster.address, "OMP_NUM_THREADS": "1"}
-
-
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Nodes]:
-    before = dict(os.environ)
-    os.environ["PYTHONPATH"] = f"{os.environ.get('PYTHONPATH', '')}:{HERE}:{HERE.parent}"
-    os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"}
-    os.environ.pop("COVERAGE_PROCESS_CONFIG", None)  # nodes are killed in the middle of writing
-    nodes = Nodes()
-    try:
+    with nodes_here() as nodes:
         yield nodes
-    finally:
-        nodes.cluster.shutdown()
-        for name in set(os.environ) - set(before):
-            del os.environ[name]
-        os.environ |= before
+
+
+def address(nodes: Nodes) -> dict[str, str]:
+    """What a command is told of where the cluster is."""
+    return {"RAY_ADDRESS": nodes.address, "OMP_NUM_THREADS": "1"}
 
 
 @pytest.fixture
@@ -85,7 +56,7 @@ def begun(nodes: Nodes, verb: str, *asked: str, cwd: Path) -> subprocess.Popen[s
     return subprocess.Popen(
         [sys.executable, "-m", "kennel", verb, *asked],
         cwd=cwd,
-        env={**os.environ, **nodes.environment},
+        env={**os.environ, **address(nodes)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -108,7 +79,7 @@ def test_two_workers_give_what_two_processes_give(
 ) -> None:
     asked = words(dataset, "data.batch_size=4", CPU)
     there = ("trainer=ray", "paths.output_dir=there")
-    done = started(KENNEL, *asked, *there, cwd=tmp_path, **nodes.environment)
+    done = started(KENNEL, *asked, *there, cwd=tmp_path, **address(nodes))
     assert done.returncode == 0, done.stderr
     assert "2 processes x 4 photos = 8 a step" in done.stderr
     assert done.stdout.count("next: kennel export") == 1
@@ -177,7 +148,7 @@ def test_what_cannot_be_is_said_in_words(
     more: tuple[str, ...], said: str, nodes: Nodes, dataset: Dataset, tmp_path: Path
 ) -> None:
     asked = (*words(dataset), CPU, "trainer=ray", "paths.output_dir=run", *more)
-    done = started(KENNEL, *asked, cwd=tmp_path, **nodes.environment)
+    done = started(KENNEL, *asked, cwd=tmp_path, **address(nodes))
     assert done.returncode != 0
     assert said in done.stderr
     assert "Traceback" not in done.stderr
