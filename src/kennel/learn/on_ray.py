@@ -206,6 +206,7 @@ def _fit(
         ),
     )
     ended: list[Exception | None] = []
+    over = threading.Event()  # Thread.join that a signal interrupts takes the thread for ended
 
     def fit() -> None:
         try:
@@ -213,14 +214,15 @@ def _fit(
             ended.append(None)
         except Exception as error:
             ended.append(error)
+        finally:
+            over.set()
 
     # In a thread of its own: Ray would take Ctrl-C, and end the workers in the middle of a step.
-    thread = threading.Thread(target=fit, name="kennel-ray-train", daemon=True)
-    thread.start()
+    threading.Thread(target=fit, name="kennel-ray-train", daemon=True).start()
     told: BaseException | None = None
-    while thread.is_alive():
+    while not over.is_set():
         try:
-            thread.join(POLL_S)
+            over.wait(POLL_S)
         except KeyboardInterrupt as stop:
             if told is not None:
                 raise

@@ -35,7 +35,7 @@ from kennel.learn.capacity import (
 )
 from kennel.learn.checkpoints import Checkpoints
 from kennel.learn.features import FeatureData
-from kennel.learn.interruption import leaving_on_sigterm
+from kennel.learn.interruption import StoppedApart, leaving_on_sigterm
 from kennel.learn.learner import Learner
 from kennel.learn.lesson import lesson_of
 from kennel.learn.memory import keep_freed_memory
@@ -290,6 +290,9 @@ def _fit(
         raise (
             left.__context__ if isinstance(left.__context__, Stopped) else KeyboardInterrupt
         ) from None
+    except StoppedApart as apart:
+        status = "stopped"
+        raise apart.stop from None
     except (OSError, RuntimeError, MemoryError) as error:
         if keeper is not None and keeper.failed is not None:  # and loggers that failed after it
             raise keeper.failed from error
