@@ -13,23 +13,31 @@ export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 CPU_TORCH = $(if $(filter cpu-Linux,$(TORCH)-$(shell uname)),$(if $(UV_FIND_LINKS),,--find-links $(CPU_WHEELS)))
 TOOLS := $(VENV)/tools
 RENTS := $(VENV)/rents
+CDK := $(VENV)/cdk
+# Where `make synth` writes, and of what.
+OUT ?= deploy/aws/cdk.out
+STACKS := $(wildcard deploy/aws/*.py deploy/aws/*.yaml deploy/aws/stacks/*.py deploy/aws/functions/*.py)
 
 # A folder of runs or of bundles means the last one in it.
 RUN ?= runs
 BUNDLE ?= bundles
 ARGS ?=
+WHAT ?= train
 # A workflow's input reaches the shell as one word, whatever is in it: $(PHOTOS) would run what $(shell ...) in it says.
 export PHOTOS ?=
 export SPACE ?=
+# <kennel>
+export IMAGE ?=
+# </kennel>
 # Who is not root already mounts images with sudo.
 ROOT_BY ?= $(if $(filter 0,$(shell id -u)),,$(shell command -v sudo) $(if $(shell command -v sudo),--preserve-env))
 
 .DEFAULT_GOAL := help
 # <kennel>
-.PHONY: help setup demo repro train eval report inference serve ui space tune evaluate promote champion pull test test-fast check figures dist dist-check sbom pack runner-start runner-stop runner-sweep comment badge release workflows-check hparams tensorboard mlflow compose images images-check lock clean
+.PHONY: help setup demo repro train eval report inference serve ui space tune gpu evaluate promote champion pull test test-fast check figures dist dist-check sbom pack runner-start runner-stop runner-status runner-sweep synth cloud-rehearse deploy comment badge release image-name workflows-check hparams tensorboard mlflow compose images images-check lock clean
 # </kennel>
 # <project>
-#| .PHONY: help setup repro eval report inference serve ui space tune evaluate promote champion pull pack runner-start runner-stop runner-sweep hparams tensorboard mlflow compose images pin index demo train check test clean
+#| .PHONY: help setup repro eval report inference serve ui space tune gpu evaluate promote champion pull pack runner-start runner-stop runner-status runner-sweep synth cloud-rehearse hparams tensorboard mlflow compose images pin index demo train check test clean
 # </project>
 
 help: ## what there is
@@ -110,6 +118,9 @@ space: setup ## the newest bundle as a Space of the Hub: make space SPACE=anna/d
 tune: setup ## a study: make tune ARGS="space=head data.csv=data/dataset.csv"
 	$(KENNEL) tune $(ARGS)
 
+gpu: setup ## a run or study on a machine that may be taken away, begun or gone on with: make gpu WHAT=train ARGS=experiment=quick
+	PATH="$$PWD/$(BIN):$$PATH" WHAT="$(WHAT)" sh tools/gpu $(ARGS)
+
 evaluate: setup ## a bundle measured again: make evaluate BUNDLE=bundles/first ARGS="--data data/dataset.csv"
 	$(KENNEL) evaluate $(BUNDLE) $(ARGS)
 
@@ -120,22 +131,27 @@ champion: setup ## the champion of KENNEL_REGISTRY, in bundles/champion
 	$(KENNEL) promote --champion --to bundles/champion
 
 pull: setup ## photos and bundles that .dvc files name, from DVC's remote
-	@PATH="$$PWD/$(BIN):$$PATH"; files="$$(git ls-files '*.dvc')"; \
+	@command -v git >/dev/null || { printf '%s\n' "error: git is not installed, and it says which .dvc files are of this project." \
+	    "fix: install git" >&2; exit 1; }; \
+	  git rev-parse --git-dir >/dev/null 2>&1 || { printf '%s\n' "error: $$PWD is in no git repository, which says which .dvc files are of this project." \
+	    "fix: git init && git add ., or go to the checkout" >&2; exit 1; }; \
+	  PATH="$$PWD/$(BIN):$$PATH"; files="$$(git ls-files '*.dvc')"; \
 	  if [ -z "$$files" ]; then echo "no .dvc file names anything; there is nothing to bring"; \
 	  elif ! dvc pull $(ARGS) $$files; then [ -n "$$(dvc remote list)" ] || printf '%s\n' "error: DVC has no remote to bring it from." \
 	    "fix: dvc remote add --default store s3://BUCKET/PREFIX, or a folder on another disk" >&2; exit 1; fi
 
 # <kennel>
-test: setup $(TOOLS)/ready ## all tests, with coverage
+test: setup $(TOOLS)/ready $(CDK)/ready ## all tests, with coverage
+	$(CDK)/bin/python -m pytest -q -c deploy/aws/pyproject.toml deploy/aws/tests
 	$(BIN)/python -m coverage erase
 	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term --cov-report=xml $(ARGS)
 
 test-fast: setup $(TOOLS)/ready ## the tests that neither train nor build
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow" $(ARGS)
 
-check: setup $(TOOLS)/ready ## style, types, import contracts; workflows, images, Compose, shell, templates; known holes
-	$(BIN)/ruff format --check src tests benchmarks tools
-	$(BIN)/ruff check src tests benchmarks tools
+check: setup $(TOOLS)/ready deploy/aws/cdk.out/deployment.json ## style, types, import contracts; workflows, images, Compose, shell, templates; known holes
+	$(BIN)/ruff format --check src tests benchmarks tools deploy
+	$(BIN)/ruff check src tests benchmarks tools deploy
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python tools/lint.py --tools $(TOOLS)/bin
@@ -180,11 +196,33 @@ runner-start: $(RENTS)/ready ## a machine with a GPU for one job of GitHub's, an
 runner-stop: $(RENTS)/ready ## ends it, and its limit; told twice, it does nothing
 	PYTHONPATH=src $(RENTS)/bin/python -m kennel cloud runner stop $(ARGS)
 
+runner-status: $(RENTS)/ready ## what runs: since when, until when, what it has cost, what GitHub knows of it
+	PYTHONPATH=src $(RENTS)/bin/python -m kennel cloud runner status $(ARGS)
+
 runner-sweep: $(RENTS)/ready ## ends every runner that is past its time
 	PYTHONPATH=src $(RENTS)/bin/python -m kennel cloud runner sweep $(ARGS)
 
+# The CDK app is a project of its own, of its own lock; Node comes with it.
+$(CDK)/ready: deploy/aws/requirements.lock
+	$(PYTHON) -m venv --clear $(CDK)
+	$(if $(shell command -v $(UV)),$(UV) pip install -q --python $(CDK)/bin/python,$(CDK)/bin/python -m pip install -q \
+	  --disable-pip-version-check) --require-hashes -r deploy/aws/requirements.lock
+	@touch $@
+
+synth: $(CDK)/ready ## the stacks of deploy/aws/settings.yaml as templates of CloudFormation: make synth OUT=DIR
+	$(CDK)/bin/python deploy/aws/synth.py --to $(OUT)
+
+deploy/aws/cdk.out/deployment.json: $(CDK)/ready $(STACKS)
+	$(CDK)/bin/python deploy/aws/synth.py --to deploy/aws/cdk.out
+
+cloud-rehearse: setup deploy/aws/cdk.out/deployment.json ## all of it on this machine, without an account: make cloud-rehearse BUNDLE=bundles/<id>
+	$(KENNEL) cloud rehearse --bundle $(BUNDLE) --templates deploy/aws/cdk.out $(ARGS)
+
 # <kennel>
-# These three hold a token that may write: they run on the standard library, and install nothing.
+deploy: $(RENTS)/ready deploy/aws/cdk.out/deployment.json ## the newest bundle's serve image as a function in AWS: make deploy ARGS=--yes
+	@PYTHONPATH=src PYTHON=$(RENTS)/bin/python BUNDLE="$(BUNDLE)" sh tools/deploy $(ARGS)
+
+# These hold a token that may write: they run on the standard library, and install nothing.
 comment: ## the text of FILE as the one comment under a pull request: make comment FILE=figures.md
 	PYTHONPATH=src $(PYTHON) -m kennel github comment $(FILE) $(ARGS)
 
@@ -193,6 +231,9 @@ badge: ## coverage.xml as a picture on the branch badges; make badge ARGS="--to 
 
 release: ## the files of dist/ as a release of the tag that was pushed
 	PYTHONPATH=src $(PYTHON) -m kennel github release dist/* $(ARGS)
+
+image-name: ## what the image IMAGE of a pushed tag is called at GHCR, and its version, for GITHUB_OUTPUT
+	@PYTHONPATH=src $(PYTHON) -m kennel github image "$$IMAGE" $(ARGS)
 
 workflows-check: setup ## every `run:` line of the workflows, here: make workflows-check ARGS="train release"
 	$(BIN)/python tools/run_workflows.py $(ARGS)
@@ -252,4 +293,4 @@ lock: setup ## requirements.lock and locks/ from pyproject.toml: make lock ARGS=
 # </project>
 clean: ## kennel clean, then what is left of caches, and the environment; never photos or bundles
 	@test ! -x $(KENNEL) || $(KENNEL) clean
-	rm -rf $(VENV) .kennel .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache htmlcov .coverage* coverage.xml dist sbom
+	rm -rf $(VENV) deploy/aws/cdk.out .kennel .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache htmlcov .coverage* coverage.xml dist sbom

@@ -82,6 +82,7 @@ LABEL org.opencontainers.image.title="kennel-serve" \
       org.opencontainers.image.revision="${REVISION}" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.base.name="docker.io/library/python:3.12-slim-bookworm" \
+      com.amazonaws.lambda.feature.snapstart="Allow" \
       kennel.bundle_id="${BUNDLE_ID}"
 HEALTHCHECK --interval=30s --timeout=5s --start-period=30s --retries=3 \
     CMD ["python", "-I", "-S", "-c", "import http.client, os, sys; c = http.client.HTTPConnection('127.0.0.1', int(os.environ['KENNEL_SERVE_PORT']), timeout=4); c.request('GET', '/ready'); sys.exit(c.getresponse().status != 200)"]

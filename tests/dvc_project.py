@@ -27,8 +27,11 @@ train: {{experiment: scratch, seed: 0, epochs: 1, settings: "{SMALL}"}}
 
 
 def environment(home: Path, **more: str) -> dict[str, str]:
-    """What commands run under: `home` in the place of every file that is the user's."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "DVC_", "GIT_"))}
+    """What commands run under: `home` in the place of every file that is the user's, and uncounted
+    by coverage: other tests see to the same verbs, and counting takes time.
+    """
+    others = ("AWS_", "COVERAGE_", "DVC_", "GIT_")
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(others)}
     return {
         **kept,
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",

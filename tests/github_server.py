@@ -182,7 +182,8 @@ def runners(
         config = base64.b64encode(json.dumps(document).encode() * 20).decode()
         return 201, {"runner": runner, "encoded_jit_config": config}
     if path == "/actions/runners":
-        return page([r for r in hub.runners if r["name"] == query["name"][0]], query, "runners")
+        named = query.get("name", [None])[0]
+        return page([r for r in hub.runners if named in (None, r["name"])], query, "runners")
     number = int(path.rpartition("/")[2])
     found = [each for each in hub.runners if each["id"] == number]
     if not found:

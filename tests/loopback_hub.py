@@ -1,4 +1,4 @@
-"""The Hugging Face Hub as far as Spaces need it, on this machine, by its own rules.
+"""The Hugging Face Hub as far as Spaces and models need it, on this machine, by its own rules.
 
 It takes what `huggingface_hub` sends over real HTTP and refuses what the Hub would: a token it does
 not know, settings of a Space that are none, a commit on another parent, a large file that never
@@ -42,10 +42,10 @@ PART_BYTES = 1 << 20  # of a file that comes in parts
 
 @dataclass
 class Repo:
-    """A Space: commits from first to last, each with all its files; `large` are those by LFS."""
+    """A Space or a model: commits from first to last, with all files; `large` are those by LFS."""
 
     private: bool
-    sdk: str = "gradio"
+    sdk: str | None = "gradio"
     commits: list[tuple[str, dict[str, bytes]]] = field(default_factory=list)
     large: set[str] = field(default_factory=set)
 
@@ -95,6 +95,13 @@ class Hub:
         repo.commit({".gitattributes": ATTRIBUTES, **files})
         return repo
 
+    def model(self, name: str, files: dict[str, bytes]) -> Repo:
+        """A model that is there already, public; large files of it are large."""
+        self.repos[f"models/{name}"] = repo = Repo(private=False, sdk=None)
+        repo.commit({".gitattributes": ATTRIBUTES, **files})
+        repo.large = {p for p, c in files.items() if goes_large(p, c[:512], len(c))}
+        return repo
+
     def count(self, method: str, pattern: str) -> int:
         return sum(m == method and re.search(pattern, p) is not None for m, p in self.asked)
 
@@ -115,6 +122,16 @@ def goes_large(path: str, sample: bytes, size: int) -> bool:
     except UnicodeDecodeError:
         return True
     return PurePosixPath(path).suffix in LARGE or size > MOST_REGULAR_BYTES
+
+
+def key(kind: str | None, name: str) -> str:
+    """Under which a repository is held: a Space by its name alone."""
+    return name if (kind or "").startswith("spaces") else f"models/{name}"
+
+
+def resource(name: str) -> str:
+    """As addresses and tokens name it."""
+    return name.removeprefix("models/") if name.startswith("models/") else f"spaces/{name}"
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -180,37 +197,38 @@ class Handler(BaseHTTPRequestHandler):
             return self.settings_of(json.loads(body)["content"]), {}
         if path == "/api/repos/create":
             return self.create(who, json.loads(body)), {}
-        if found := re.fullmatch(r"/api/spaces/([^/]+/[^/]+)(/.*)?", path):
-            return self.of_space(who, found[1], found[2] or "", body), {}
-        if found := re.fullmatch(r"/spaces/([^/]+/[^/]+)\.git/info/lfs/objects/batch", path):
-            self.may_write(who, found[1])
+        if found := re.fullmatch(r"/api/(spaces|models)/([^/]+/[^/]+)(/.*)?", path):
+            return self.of_repo(who, key(found[1], found[2]), found[3] or "", body), {}
+        lfs = r"/(spaces/)?([^/]+/[^/]+)\.git/info/lfs/objects/batch"
+        if found := re.fullmatch(lfs, path):
+            self.may_write(who, key(found[1], found[2]))
             return self.batch(json.loads(body)), {}
-        if found := re.fullmatch(r"/spaces/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path):
-            repo = self.repo(who, found[1])
-            files = dict(repo.commits)[repo.head if found[2] == "main" else found[2]]
-            if found[3] not in files:
+        if found := re.fullmatch(r"/(spaces/)?([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path):
+            repo = self.repo(who, key(found[1], found[2]))
+            commit, files = self.at(repo, found[3])
+            if found[4] not in files:
                 raise RefusalError(404, "Entry not found", "EntryNotFound")
-            return files[found[3]], {"X-Repo-Commit": repo.head}
+            return files[found[4]], {"X-Repo-Commit": commit, "ETag": git_name(files[found[4]])}
         raise RefusalError(404, f"nothing is at {path}")
 
     # ---- who asks
 
     def who(self) -> str:
         token = self.headers.get("authorization", "").removeprefix("Bearer ")
-        if token in (TOKEN, READER) or token in self.hub.issued:
+        if token in ("", TOKEN, READER) or token in self.hub.issued:
             return token
         raise RefusalError(401, "Invalid credentials in Authorization header")
 
     def repo(self, who: str, name: str) -> Repo:
         repo = self.hub.repos.get(name)
-        seen = who in (TOKEN, READER) or self.hub.issued[who] == f"spaces/{name}"
+        seen = who in (TOKEN, READER) or self.hub.issued.get(who) == resource(name)
         if repo is None or (repo.private and not seen):
             raise RefusalError(404, "Repository not found", "RepoNotFound")
         return repo
 
     def may_write(self, who: str, name: str) -> Repo:
         repo = self.repo(who, name)
-        if who != TOKEN and self.hub.issued.get(who) != f"spaces/{name}":
+        if who != TOKEN and self.hub.issued.get(who) != resource(name):
             raise RefusalError(403, "you need write access to this repository")
         return repo
 
@@ -229,20 +247,26 @@ class Handler(BaseHTTPRequestHandler):
     # ---- Spaces
 
     def create(self, who: str, wish: dict[str, Any]) -> dict[str, str]:
-        name = f"{wish['organization']}/{wish['name']}"
+        kind = wish.get("type") or "model"
+        assert kind in ("space", "model")
+        name = key(f"{kind}s", f"{wish['organization']}/{wish['name']}")
         if who != TOKEN or wish["organization"] != OWNER:
             raise RefusalError(403, f"you may not create repositories of {wish['organization']}")
         if name in self.hub.repos:
-            raise RefusalError(409, "You already created this space repo")
-        assert wish["type"] == "space"
+            raise RefusalError(409, f"You already created this {kind} repo")
         self.hub.repos[name] = repo = Repo(private=wish.get("visibility") == "private")
-        repo.sdk = wish["sdk"]
-        repo.commit({".gitattributes": ATTRIBUTES, "README.md": BEGINS})
-        return {"url": f"{self.hub.address}/spaces/{name}", "id": "0", "name": name}
+        repo.sdk = wish["sdk"] if kind == "space" else None
+        page = {"README.md": BEGINS} if kind == "space" else {}
+        repo.commit({".gitattributes": ATTRIBUTES, **page})
+        return {"url": f"{self.hub.address}/{resource(name)}", "id": "0", "name": name}
 
     def settings_of(self, page: str) -> dict[str, list[Any]]:
         told = yaml.safe_load(page.split("---\n")[1])
         wrong = []
+        if "library_name" in told:  # a model's card
+            if not isinstance(told.get("model-index", []), list):
+                raise RefusalError(400, '"model-index" must be a list')
+            return {"errors": [], "warnings": []}
         if told.get("sdk") not in ("gradio", "docker", "static"):
             wrong.append('"sdk" must be one of [gradio, docker, static]')
         if len(told.get("short_description", "")) > 60:
@@ -255,13 +279,20 @@ class Handler(BaseHTTPRequestHandler):
             raise RefusalError(400, "; ".join(wrong))
         return {"errors": [], "warnings": []}
 
-    def of_space(self, who: str, name: str, below: str, body: bytes) -> Any:
-        if below in ("", "/revision/main"):
+    def at(self, repo: Repo, revision: str) -> tuple[str, dict[str, bytes]]:
+        found = [each for each in repo.commits if revision in ("main", each[0])]
+        if not found:
+            raise RefusalError(404, f"Invalid rev id: {revision}", "RevisionNotFound")
+        return found[-1]
+
+    def of_repo(self, who: str, name: str, below: str, body: bytes) -> Any:
+        if below == "" or below.startswith("/revision/"):
             repo = self.repo(who, name)
-            files = [self.told(repo, path) for path in repo.files]
-            return {"id": name, "sha": repo.head, "private": repo.private, "sdk": repo.sdk} | {
-                "siblings": files
-            }
+            commit, held = self.at(repo, below.removeprefix("/revision/") or "main")
+            files = [self.told(repo, path, held[path]) for path in held]
+            told = {"id": name.removeprefix("models/"), "sha": commit, "private": repo.private}
+            told |= {"sdk": repo.sdk} if repo.sdk else {}
+            return {**told, "siblings": files}
         repo = self.may_write(who, name)
         if below == "/settings":
             if who != TOKEN:
@@ -274,12 +305,11 @@ class Handler(BaseHTTPRequestHandler):
         if below == "/commit/main":
             rows = [json.loads(row) for row in body.splitlines()]
             oid = self.commit(repo, rows)
-            page = f"{self.hub.address}/spaces/{name}/commit/{oid}"
+            page = f"{self.hub.address}/{resource(name)}/commit/{oid}"
             return {"commitUrl": page, "commitOid": oid}
         raise RefusalError(404, f"nothing is at {below}")
 
-    def told(self, repo: Repo, path: str) -> dict[str, Any]:
-        content = repo.files[path]
+    def told(self, repo: Repo, path: str, content: bytes) -> dict[str, Any]:
         sha256 = hashlib.sha256(content).hexdigest()
         if path not in repo.large:
             return {"rfilename": path, "size": len(content), "blobId": git_name(content)}

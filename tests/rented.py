@@ -8,7 +8,7 @@ import json
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -21,12 +21,18 @@ from urllib.parse import parse_qs
 import boto3
 from storage import s3_server
 
+from kennel.cloud.runner import Rented
+
 REGION = "us-east-1"
+NAME = "kennel-777-1"
+Rent = Callable[..., Rented]  # see the fixture of that name
 ENDER = "arn:aws:iam::123456789012:role/kennel-runner-ender"
 ERROR = (
     "<Response><Errors><Error><Code>{code}</Code><Message>{message}</Message></Error></Errors>"
     "<RequestID>1</RequestID></Response>"
 )
+
+NONE = b"<DescribeInstancesResponse><reservationSet/></DescribeInstancesResponse>"
 
 
 @cache
@@ -47,14 +53,24 @@ class Cloud:
     Attributes:
         address: of all services. door: of EC2, where RunInstances can be held up.
         code: with which RunInstances is refused; "" lets it through.
+        scarce: types, markets or subnets -> the code with which they are refused.
+        faults: of the next requests for a machine, in order: "" none; "drop-before" and
+            "drop-after" close the connection before or after it was made; "fail-before" and
+            "fail-after" say 500.
+        unseen: a search for machines finds none, as just after one was made.
         hold: "before" waits before the machine is made, "after" makes it and says nothing.
         held: is set when a request waits.
+        made: client token -> what was asked with it, and what was answered.
     """
 
     address: str
     door: str = ""
     code: str = ""
     message: str = ""
+    scarce: dict[str, str] = field(default_factory=dict)
+    faults: list[str] = field(default_factory=list)
+    made: dict[str, tuple[dict[str, list[str]], tuple[int, bytes]]] = field(default_factory=dict)
+    unseen: bool = False
     hold: str = ""
     held: threading.Event = field(default_factory=threading.Event)
     go_on: threading.Event = field(default_factory=threading.Event)
@@ -149,24 +165,62 @@ def rented_cloud(folder: Path) -> Iterator[Cloud]:
                 thread.join()
 
 
+def refused(cloud: Cloud, told: dict[str, list[str]]) -> str:
+    """The code with which a request for a machine is refused; "" where there is one."""
+    market = (told.get("InstanceMarketOptions.MarketType") or ["on-demand"])[0]
+    kind, subnet = told["InstanceType"][0], (told.get("SubnetId") or [""])[0]
+    found = [cloud.scarce.get(each) for each in (f"{kind} {market}", kind, market, subnet)]
+    return cloud.code or next(filter(None, found), "")
+
+
 def _door(cloud: Cloud) -> type[BaseHTTPRequestHandler]:
     class Door(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             told = parse_qs(body.decode())
             cloud.asked.append(told)
-            renting = told.get("Action") == ["RunInstances"]
-            if renting and cloud.code:
-                self._say(400, ERROR.format(code=cloud.code, message=cloud.message).encode())
-                return
-            if renting and cloud.hold == "before":
+            if told.get("Action") == ["RunInstances"]:
+                self._rent(told, body)
+            elif cloud.unseen and told.get("Action") == ["DescribeInstances"]:
+                self._say(200, NONE)
+            else:
+                self._say(*self._through(body))
+
+        def _rent(self, told: dict[str, list[str]], body: bytes) -> None:
+            fault = cloud.faults.pop(0) if cloud.faults else ""
+            if cloud.hold == "before":
                 self._wait()
-                return
-            answer = self._through(body)
-            if renting and cloud.hold == "after":
-                self._wait()
-                return
-            self._say(*answer)
+            elif fault == "drop-before":
+                self.close_connection = True
+            elif fault == "fail-before":
+                self._refuse("InternalError")
+            elif code := refused(cloud, told):
+                self._refuse(code)
+            else:
+                answer = self._once(told, body)
+                if cloud.hold == "after":
+                    self._wait()
+                elif fault == "drop-after":
+                    self.close_connection = True
+                elif fault == "fail-after":
+                    self._refuse("InternalError")
+                else:
+                    self._say(*answer)
+
+        def _refuse(self, code: str) -> None:
+            status = 500 if code.startswith(("Internal", "Insufficient")) else 400
+            self._say(status, ERROR.format(code=code, message=cloud.message).encode())
+
+        def _once(self, told: dict[str, list[str]], body: bytes) -> tuple[int, bytes]:
+            """As EC2 does, and moto does not: of one client token there is one machine."""
+            [token] = told["ClientToken"]
+            if token not in cloud.made:
+                cloud.made[token] = (told, self._through(body))
+            before, answer = cloud.made[token]
+            if before != told:
+                text = ERROR.format(code="IdempotentParameterMismatch", message=cloud.message)
+                return 400, text.encode()
+            return answer
 
         def _through(self, body: bytes) -> tuple[int, bytes]:
             kept = ("Authorization", "Content-Type", "X-Amz-Date", "X-Amz-Content-Sha256")

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
 
 import boto3
 
@@ -24,7 +22,6 @@ def s3_server(folder: Path) -> Iterator[str]:
     with said.open("w", encoding="utf-8") as log:
         words = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", "0"]
         with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as server:
-            reading: threading.Thread | None = None
             try:
                 assert server.stdout is not None
                 address = None
@@ -34,20 +31,12 @@ def s3_server(folder: Path) -> Iterator[str]:
                         address = found.group().decode()
                         break
                 assert address is not None
-                # A pipe that nobody empties stops the server.
-                reading = threading.Thread(target=_copy, args=(server.stdout, said), daemon=True)
-                reading.start()
+                # What nobody reads fills the pipe after some thousand requests, and it waits.
+                threading.Thread(target=server.stdout.read, daemon=True).start()
                 bucket(address).create()
                 yield address
             finally:
                 server.kill()
-                if reading is not None:
-                    reading.join()
-
-
-def _copy(lines: IO[bytes], to: Path) -> None:
-    with to.open("ab") as file:
-        shutil.copyfileobj(lines, file)
 
 
 def bucket(address: str):  # a class that boto3 makes at run time

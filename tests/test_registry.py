@@ -146,6 +146,29 @@ def test_the_first_champion_must_beat_the_most_frequent_label(
     assert out.splitlines()[-1] == "next: kennel promote --history"
 
 
+def test_not_good_enough_is_no_failure_where_asked_and_a_registry_out_of_reach_is(
+    photos: Dataset, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle_on(photos, Path("blind"), BLIND, rejection=None)
+    assert promote("blind", "--or-keep") == 0
+    kept = "kept        blind is not promoted; it is not shown to be better"
+    assert kept in capsys.readouterr().out
+    assert promote("blind", "--or-keep", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["promoted"] is False
+    assert not Path("registry").exists()
+    Path("registry").write_text("a file")
+    assert promote("blind", "--or-keep") == 1
+    assert "a registry is a folder" in capsys.readouterr().err
+    assert promote("--champion", "--or-keep") == 2
+    # Out of reach: nobody listens there.
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "any")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    assert promote("blind", "--or-keep", "--registry", "s3://bucket/registry") == 1
+    assert "error:" in capsys.readouterr().err
+
+
 def test_what_is_promoted_lies_in_the_registry_byte_by_byte(
     champion: Dataset, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -22,6 +22,8 @@ from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+# What git does not keep and is looked at all the same, where it was made.
+MADE = {"cfn-lint": "deploy/aws/cdk.out/*.template.json"}
 OTHERS = {".venv", "node_modules", "dist"}  # where files of other people lie
 OSV = "https://api.osv.dev/v1/query"  # knows holes, and releases that are malware
 
@@ -83,6 +85,7 @@ def main(words: list[str]) -> int:
             continue
         files = [path for path in kept if any(map(path.match, patterns))]
         files = [path for path in files if name != "shellcheck" or is_shell(place.root / path)]
+        files += made(place.root, MADE.get(name), files)
         try:
             found = linter(place, files) if files else Finding(None, "nothing here to look at")
         except FileNotFoundError as error:  # or what starts it is gone, which its first line names
@@ -111,6 +114,11 @@ def tracked(root: Path) -> list[Path]:
             return [name for name in names if (root / name).is_file()]
     found = [path.relative_to(root) for path in root.rglob("*") if path.is_file()]
     return sorted(path for path in found if not OTHERS & set(path.parts))
+
+
+def made(root: Path, pattern: str | None, known: list[Path]) -> list[Path]:
+    found = root.glob(pattern) if pattern else ()
+    return [path.relative_to(root) for path in sorted(found) if path.relative_to(root) not in known]
 
 
 def is_shell(path: Path) -> bool:

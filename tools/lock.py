@@ -18,6 +18,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 LOCKS = ROOT / "locks"
+APP = ROOT / "deploy" / "aws" / "requirements.lock"
 UV = os.environ.get("UV", "uv")
 # Torch comes in builds that need different things: it has locks of its own.
 TORCH = re.compile(r"(torch|torchvision|triton|cuda-.+|nvidia-(?!ml-py=).+)==")
@@ -62,21 +63,29 @@ def main(words: list[str]) -> None:
     write(LOCKS / "build.lock", build, "what builds and installs Kennel")
     for group, what in (("tools", "make check, make sbom"), ("compose", "docker-compose config")):
         write(LOCKS / f"{group}.lock", resolve(None, "--group", group, *words), what)
+    own = "deploy/aws/pyproject.toml"
+    app = resolve(own, "--group", f"{own}:test", *words, stands=[APP])
+    write(APP, app, "the CDK app, and its tests")
 
 
 def resolve(
-    source: str | None, *words: str, given: str = "", within: list[str] | None = None
+    source: str | None,
+    *words: str,
+    given: str = "",
+    within: list[str] | None = None,
+    stands: list[Path] | None = None,
 ) -> list[str]:
     """Blocks "name==version ; marker" with their hashes, as uv resolves them.
 
     Args:  source: pyproject.toml, "-" for what is given, or nothing for a group.
            within: blocks of another resolution that this one must be a part of; else versions
                    of the locks that stand are kept where they fit.
+           stands: those locks, where they are not the usual ones.
     """
     with tempfile.TemporaryDirectory() as folder:
         out, held = Path(folder, "out"), Path(folder, "held")
         if within is None:
-            locks = [LOCKS / f"{words[1]}.lock"] if source is None else WHOLE
+            locks = stands or ([LOCKS / f"{words[1]}.lock"] if source is None else WHOLE)
             stand = [path.read_text(encoding="utf-8") for path in locks if path.exists()]
             out.write_text("".join(stand), encoding="utf-8")
             held = LOCKS / "held.txt"

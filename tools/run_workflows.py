@@ -44,12 +44,14 @@ class Scenario:
 
     Attributes:
         event: its name. inputs: of a dispatch. registry: whether the project has set AWS up.
+        taken: AWS takes the first machine away while it works.
     """
 
     workflow: str
     event: str
     inputs: Mapping[str, str] = field(default_factory=dict)
     registry: bool = True
+    taken: bool = False
 
 
 SCENARIOS = {
@@ -57,6 +59,12 @@ SCENARIOS = {
     "figures": Scenario("check", "pull_request"),
     "comment": Scenario("comment", "workflow_run"),
     "train": Scenario("train", "workflow_dispatch", {"experiment": "quick", "hours": "1"}),
+    "taken": Scenario(
+        "train",
+        "workflow_dispatch",
+        {"experiment": "quick", "hours": "1", "market": "spot-first"},
+        taken=True,
+    ),
     "tune": Scenario("tune", "workflow_dispatch", {"space": "head", "trials": "3", "hours": "1"}),
     "sweep": Scenario("sweep", "schedule"),
     "evaluate": Scenario("evaluate", "schedule"),
@@ -67,9 +75,12 @@ SCENARIOS = {
     ),
     "release": Scenario("release", "push"),
     "space": Scenario("deploy-space", "workflow_dispatch"),
+    "lambda": Scenario("deploy-lambda", "workflow_dispatch"),
 }
 # Lines that take long are run once: what `check` ran, `figures` does not run again.
 ONCE = {"figures": {"figures"}}
+# Needs an engine and an AWS that runs images; `kennel cloud rehearse` is where that is tried.
+ELSEWHERE = {"lambda": {"deploy"}}
 
 
 @dataclass
@@ -101,7 +112,8 @@ def main(words: list[str]) -> int:
     chosen = given.scenarios or list(SCENARIOS)
     with place(given.venv) as here:
         for name in chosen:
-            run_scenario(name, SCENARIOS[name], here, left_out=set(given.leave_out))
+            left_out = {*given.leave_out, *ELSEWHERE.get(name, ())}
+            run_scenario(name, SCENARIOS[name], here, left_out=left_out)
         table = "\n".join(report())
         print(table)
         if given.to:
@@ -114,18 +126,21 @@ def main(words: list[str]) -> int:
 
 def run_scenario(name: str, scenario: Scenario, here: Place, *, left_out: set[str]) -> None:
     told = workflows()[scenario.workflow]
-    jobs = told["jobs"]
-    if called := [job["uses"] for job in jobs.values() if "uses" in job]:
-        # A workflow that calls another: what it hands on is that one's inputs.
-        [job] = jobs.values()
-        look = looked(scenario, here, inputs=scenario.inputs)
-        inputs = {key: filled(value, look) for key, value in job["with"].items()}
-        told = workflows()[Path(called[0]).stem]
-        jobs = told["jobs"]
-    else:
-        inputs = dict(scenario.inputs)
+    run_jobs(name, scenario, told, here, inputs=dict(scenario.inputs), left_out=left_out)
+
+
+def run_jobs(
+    name: str,
+    scenario: Scenario,
+    told: Mapping[str, Any],
+    here: Place,
+    *,
+    inputs: Mapping[str, str],
+    left_out: set[str],
+) -> dict[str, Any]:
+    """Every job of a workflow, those of workflows that it calls too; what became of each."""
     results: dict[str, dict[str, Any]] = {}
-    for job, wish in jobs.items():
+    for job, wish in told["jobs"].items():
         needs = wish.get("needs", [])
         needs = [needs] if isinstance(needs, str) else needs
         failed = any(results[each]["result"] != "success" for each in needs)
@@ -136,10 +151,34 @@ def run_scenario(name: str, scenario: Scenario, here: Place, *, left_out: set[st
             wanted = False
         if (name in ONCE and job not in ONCE[name]) or not wanted:
             results[job] = {"result": "skipped", "outputs": {}}
-            continue
-        results[job] = Job(name, scenario, job, wish, told.get("env", {}), inputs, here).run(
-            results, left_out
-        )
+        elif "uses" in wish:
+            given = {key: filled(value, look) for key, value in wish["with"].items()}
+            called = workflows()[Path(wish["uses"]).stem]
+            results[job] = call(name, scenario, called, here, given=given, left_out=left_out)
+        else:
+            own = Job(name, scenario, job, wish, told.get("env", {}), inputs, here)
+            results[job] = own.run(results, left_out)
+    return results
+
+
+def call(
+    name: str,
+    scenario: Scenario,
+    called: Mapping[str, Any],
+    here: Place,
+    *,
+    given: Mapping[str, str],
+    left_out: set[str],
+) -> dict[str, Any]:
+    """A workflow that another calls, as one job of that one."""
+    told = called["on"]["workflow_call"]
+    defaults = {key: each.get("default", "") for key, each in told["inputs"].items()}
+    inputs = {**defaults, **given}
+    results = run_jobs(name, scenario, called, here, inputs=inputs, left_out=left_out)
+    look = looked(scenario, here, inputs=inputs, needs=results)
+    outputs = {key: filled(each["value"], look) for key, each in told.get("outputs", {}).items()}
+    good = all(each["result"] in ("success", "skipped") for each in results.values())
+    return {"result": "success" if good else "failure", "outputs": outputs}
 
 
 def looked(
@@ -155,6 +194,7 @@ def looked(
         "AWS_REGION": "us-east-1",
         "AWS_RUNNER_ROLE": "arn:aws:iam::123456789012:role/kennel-runner",
         "AWS_DATA_ROLE": "arn:aws:iam::123456789012:role/kennel-data",
+        "AWS_DEPLOY_ROLE": "arn:aws:iam::123456789012:role/kennel-deploy",
         "KENNEL_REGISTRY": "s3://my-photos/registry",
         "KENNEL_RUNNER_TEMPLATE": "kennel-runner",
         "KENNEL_RUNNER_ENDER": ENDER,
@@ -163,6 +203,9 @@ def looked(
         "KENNEL_APP_KEY": here.key,
         "KENNEL_TRAINER": "cpu",  # this machine has no GPU
         "KENNEL_RUNNER_TYPE": "",
+        "KENNEL_RUNNER_SUBNETS": "",
+        "KENNEL_RUNNER_MOST_USD": "",
+        "KENNEL_DEPLOYMENT": "",
         "KENNEL_RUNNER_GROUP": "",
     }
     github = {
@@ -183,9 +226,11 @@ def looked(
             return set_up[rest] if scenario.registry else ""
         if kind == "inputs":
             return inputs.get(rest, "")
-        if kind in ("needs", "steps"):
+        if kind in ("needs", "jobs", "steps"):
             which, what, *key = rest.split(".")
-            found = (needs if kind == "needs" else steps or {}) or {}
+            found = (steps if kind == "steps" else needs) or {}
+            if kind == "steps" and which not in found:
+                return ""  # it was skipped
             answer = found[which][what]
             return answer.get(key[0], "") if key else answer
         return github[name]
@@ -260,6 +305,10 @@ class Job:
         return fine, outputs
 
     def line(self, line: str, env: Mapping[str, str]) -> tuple[int, dict[str, str]]:
+        notice = self.here.scratch / "notice"
+        notice.unlink(missing_ok=True)
+        if line == "make gpu" and self.scenario.taken and self.inputs["round"] == "1":
+            notice.touch()
         said = self.here.scratch / "output"
         said.write_text("", encoding="utf-8")
         event = self.here.scratch / "event.json"
@@ -277,6 +326,7 @@ class Job:
             "HOME": str(self.here.scratch),
             "DVC_NO_ANALYTICS": "1",
             "DVC_SITE_CACHE_DIR": str(self.here.scratch / "dvc-site"),
+            "KENNEL_NOTICE": str(notice),  # where AWS would say that it takes the machine away
             "GITHUB_ACTIONS": "true",
             "GITHUB_API_URL": self.here.hub.address,
             "GITHUB_REPOSITORY": REPOSITORY,
@@ -310,7 +360,7 @@ class Job:
         return done.returncode, dict(pairs)
 
     def upload(self, name: str, given: Mapping[str, str]) -> bool:
-        """What the patterns name, below the folder that they have in common, as GitHub keeps it."""
+        """What the patterns name, below what they have in common, as GitHub keeps it."""
         rows = [row.strip() for row in given["path"].splitlines() if row.strip()]
         out = [row.removeprefix("!") for row in rows if row.startswith("!")]
         found = [
@@ -323,7 +373,10 @@ class Job:
         ]
         if not found:
             return self.lacking or given.get("if-no-files-found") != "error"
-        top = Path(os.path.commonpath([each.parent for each in found]))
+        # Of the paths up to their first star, not of what was found.
+        kept = [row.split("*")[0].rstrip("/") for row in rows if not row.startswith("!")]
+        top = Path(os.path.commonpath([self.tree / row for row in kept]))
+        top = top if top.is_dir() else top.parent
         target = self.here.scratch / "artifacts" / name
         shutil.rmtree(target, ignore_errors=True)
         for each in found:

@@ -16,7 +16,7 @@ from kennel.cli import main
 from kennel.errors import UsageError
 from kennel.github import Api, GithubError
 from kennel.github.badge import badge, covered, put_badge
-from kennel.github.release import notes, publish, version_of
+from kennel.github.release import image_name, notes, publish, version_of
 
 XML = """<?xml version="1.0" ?>
 <coverage version="7.17" timestamp="1" lines-valid="{lines}" lines-covered="{ran}" \
@@ -197,3 +197,27 @@ def test_the_verb_publishes_what_it_is_given(
     assert main(["github", "release", *map(str, files), "--json"]) == 0
     [release] = hub.releases
     assert json.loads(capsys.readouterr().out) == {"release": release["html_url"]}
+
+
+# names of images
+
+
+def test_an_image_is_called_in_small_letters_by_the_version_that_its_label_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = tmp_path / "output"
+    monkeypatch.setenv("GITHUB_REPOSITORY_OWNER", "Anna-Dogs")
+    monkeypatch.setenv("GITHUB_OUTPUT", str(told))
+    monkeypatch.setattr(kennel, "__version__", "1.2.0")
+    assert main(["github", "image", "serve", "--tag", "v1.2.0"]) == 0
+    assert told.read_text() == "name=ghcr.io/anna-dogs/kennel-serve\nversion=1.2.0\n"
+    assert "ghcr.io/anna-dogs/kennel-serve:1.2.0" in capsys.readouterr().out
+    assert main(["github", "image", "serve", "--tag", "v1.3.0"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("owner", "image"), [("", "serve"), ("a/b", "serve"), ("-a", "serve"), ("anna", "../x")]
+)
+def test_what_is_no_owner_or_no_image_is_refused(owner: str, image: str) -> None:
+    with pytest.raises(UsageError):
+        image_name(owner, image)

@@ -104,7 +104,7 @@ def test_the_shared_settings_of_dvc_name_no_secret_and_tell_nobody() -> None:
     assert dict(config["plots"]) == {"html_template": "plots/page.html"}
 
 
-def test_make_pull_says_when_there_is_no_remote(tmp_path: Path) -> None:
+def test_make_pull_says_when_there_is_no_git_and_when_there_is_no_remote(tmp_path: Path) -> None:
     (tmp_path / "home").mkdir()
     project = tmp_path / "project"
     (project / ".dvc").mkdir(parents=True)
@@ -119,6 +119,12 @@ def test_make_pull_says_when_there_is_no_remote(tmp_path: Path) -> None:
             words, cwd=project, env=env, check=False, capture_output=True, text=True
         )
 
+    env["GIT_CEILING_DIRECTORIES"] = str(tmp_path)
+    bare = pulled()
+    assert bare.returncode == 2
+    assert "nothing to bring" not in bare.stdout
+    assert f"error: {project} is in no git repository" in bare.stderr
+    assert "fix: git init" in bare.stderr
     subprocess.run(["git", "init", "-q"], cwd=project, env=env, check=True)
     assert "nothing to bring" in pulled().stdout
     subprocess.run(["git", "add", "."], cwd=project, env=env, check=True)

@@ -15,11 +15,12 @@ from pathlib import Path
 import pytest
 from bundles import tiny_bundle
 
+from kennel.cloud.rehearsal import container as sandbox
+
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tools" / "images_check"))
 
 import building  # noqa: E402
-import sandbox  # noqa: E402
 
 LONGEST_S = 60.0
 

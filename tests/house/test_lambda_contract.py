@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,25 +13,24 @@ from pathlib import Path
 import pytest
 from bundles import tiny_bundle
 
+from kennel.cloud.rehearsal import runtime
+
 pytest.importorskip("uvicorn")
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
-CHECK = ROOT / "tools" / "images_check"
-sys.path.insert(0, str(CHECK))
-
-import lambda_service  # noqa: E402
+ADAPTER = ROOT / "src" / "kennel" / "cloud" / "rehearsal" / "adapter.py"
 
 LONGEST_S = 60.0
 
 
 @pytest.fixture
-def service() -> Iterator[lambda_service.Service]:
-    with lambda_service.service() as serving:
+def service() -> Iterator[runtime.Service]:
+    with runtime.service() as serving:
         yield serving
 
 
 @pytest.fixture
-def function(service: lambda_service.Service, tmp_path: Path) -> Iterator[lambda_service.Service]:
+def function(service: runtime.Service, tmp_path: Path) -> Iterator[runtime.Service]:
     """A service whose function is kennel serve beside the adapter."""
     port = str(lambda_port())
     environment = {
@@ -44,7 +44,7 @@ def function(service: lambda_service.Service, tmp_path: Path) -> Iterator[lambda
         "KENNEL_SERVE_LOG": "none",
     }
     bundle = tiny_bundle(tmp_path / "tiny").path
-    adapter = subprocess.Popen([sys.executable, str(CHECK / "adapter.py")], env=environment)
+    adapter = subprocess.Popen([sys.executable, str(ADAPTER)], env=environment)
     server = subprocess.Popen(
         [sys.executable, "-m", "kennel", "serve", str(bundle)], env=environment, cwd=tmp_path
     )
@@ -56,17 +56,17 @@ def function(service: lambda_service.Service, tmp_path: Path) -> Iterator[lambda
 
 
 def lambda_port() -> int:
-    import answering
-
-    return answering.free_port()
+    with socket.socket() as door:
+        door.bind(("127.0.0.1", 0))
+        return int(door.getsockname()[1])
 
 
 def test_a_photo_sent_to_the_function_s_url_is_answered(
-    function: lambda_service.Service, photos: Path
+    function: runtime.Service, photos: Path
 ) -> None:
     assert function.asked.wait(LONGEST_S)
     photo = (photos / "red" / "0.png").read_bytes()
-    said = function.invoke(
+    said = function.request(
         "POST", "/predict", query="top=2", body=photo, kind="image/png", timeout_s=LONGEST_S
     )
     assert said.status == 200
@@ -76,14 +76,14 @@ def test_a_photo_sent_to_the_function_s_url_is_answered(
     assert function.extensions == ["lambda-adapter"]
 
 
-def test_a_refusal_comes_through_as_a_problem_document(function: lambda_service.Service) -> None:
-    said = function.invoke("POST", "/predict", body=b"x", kind="text/plain", timeout_s=LONGEST_S)
+def test_a_refusal_comes_through_as_a_problem_document(function: runtime.Service) -> None:
+    said = function.request("POST", "/predict", body=b"x", kind="text/plain", timeout_s=LONGEST_S)
     assert said.status == 415
     assert said.headers["content-type"].startswith("application/problem+json")
 
 
 def test_no_event_is_asked_for_before_a_photo_was_answered(
-    service: lambda_service.Service, tmp_path: Path
+    service: runtime.Service, tmp_path: Path
 ) -> None:
     """Where /ready says 503 the function is not begun: Lambda waits instead of failing requests."""
     from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -109,7 +109,7 @@ def test_no_event_is_asked_for_before_a_photo_was_answered(
         "AWS_LWA_READINESS_CHECK_PATH": "/ready",
         "AWS_LWA_READINESS_CHECK_HEALTHY_STATUS": "200-299",
     }
-    adapter = subprocess.Popen([sys.executable, str(CHECK / "adapter.py")], env=environment)
+    adapter = subprocess.Popen([sys.executable, str(ADAPTER)], env=environment)
     try:
         assert asked.wait(LONGEST_S)
         assert not service.asked.wait(0.2)

@@ -167,6 +167,21 @@ def test_what_git_ignores_is_not_looked_at(tmp_path: Path) -> None:
     assert lint(tmp_path, "shellcheck").returncode == 1
 
 
+def test_templates_that_were_synthesised_are_looked_at_though_git_ignores_them(
+    tmp_path: Path,
+) -> None:
+    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+    plant(tmp_path, ".gitignore", "cdk.out/\n")
+    _, bad, good, words = PLANTED["cfn-lint"]
+    name = "deploy/aws/cdk.out/kennel-storage.template.json"
+    plant(tmp_path, name, bad)
+    done = lint(tmp_path, "cfn-lint")
+    assert done.stdout.split() == ["cfn-lint", "failed", name]
+    assert words in done.stderr
+    plant(tmp_path, name, good)
+    assert lint(tmp_path, "cfn-lint").stdout.split() == ["cfn-lint", "good", name]
+
+
 def test_an_environment_beside_the_source_is_not_looked_at_without_git(tmp_path: Path) -> None:
     plant(tmp_path, ".venv/bin/script", PLANTED["shellcheck"][1])
     plant(tmp_path, "tools/script", PLANTED["shellcheck"][2])
@@ -275,3 +290,8 @@ def test_make_check_asks_every_linter() -> None:
     text = (ROOT / "Makefile").read_text(encoding="utf-8")
     recipe = re.findall(r"^check:.*\n((?:\t.*\n)+)", text, re.MULTILINE)[0]
     assert re.search(r"tools/lint\.py --tools \$\(TOOLS\)/bin$", recipe, re.MULTILINE)
+
+
+def test_make_check_synthesises_before_it_looks() -> None:
+    text = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert re.search(r"^check: .*\bdeploy/aws/cdk\.out/deployment\.json\b", text, re.MULTILINE)

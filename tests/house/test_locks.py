@@ -19,7 +19,8 @@ EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"][
 OF_EXTRAS = {extra: ROOT / "locks" / f"{extra}.lock" for extra in ("base", *EXTRAS)}
 TORCH = [ROOT / "locks" / name for name in ("torch.lock", "torch-cpu.lock")]
 OTHERS = [ROOT / "locks" / name for name in ("build.lock", "tools.lock", "compose.lock")]
-EVERY = [WHOLE, *OF_EXTRAS.values(), *TORCH, *OTHERS]
+APP = ROOT / "deploy" / "aws" / "requirements.lock"
+EVERY = [WHOLE, APP, *OF_EXTRAS.values(), *TORCH, *OTHERS]
 BLOCK = re.compile(r"^([a-z0-9][a-z0-9._-]*)==([^ ;\\\n]+)(.*(?:\n +.*)*)", re.MULTILINE)
 # Releases that were malware or let strangers in, and the first that does not.
 BAD = {
@@ -47,7 +48,7 @@ def lines(lock: Path) -> dict[tuple[str, str], str]:
     return {(name, version): rest for name, version, rest in found}
 
 
-@pytest.mark.parametrize("lock", EVERY, ids=lambda path: path.name)
+@pytest.mark.parametrize("lock", EVERY, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_library_has_a_version_and_hashes(lock: Path) -> None:
     text = lock.read_text(encoding="utf-8")
     written = [line for line in text.splitlines() if re.match(r"[A-Za-z0-9]", line)]
@@ -58,7 +59,7 @@ def test_every_library_has_a_version_and_hashes(lock: Path) -> None:
     assert bare == []
 
 
-@pytest.mark.parametrize("lock", EVERY, ids=lambda path: path.name)
+@pytest.mark.parametrize("lock", EVERY, ids=lambda path: str(path.relative_to(ROOT)))
 def test_a_lock_asks_for_hashes_and_wheels_and_names_no_index(lock: Path) -> None:
     head, *rest = lock.read_text(encoding="utf-8").splitlines()
     assert head.startswith("# Written by 'make lock'")
@@ -84,6 +85,16 @@ def test_the_lock_of_an_extra_has_all_that_the_extra_names(extra: str) -> None:
     wanted = [*project["dependencies"], *EXTRAS.get(extra, [])]
     held = {**lines(OF_EXTRAS[extra]), **(lines(TORCH[0]) if extra == "train" else {})}
     for line in wanted:
+        requirement = Requirement(line)
+        versions = [version for name, version in held if name == requirement.name]
+        assert versions, line
+        assert all(requirement.specifier.contains(version) for version in versions), line
+
+
+def test_the_lock_of_the_cdk_app_has_all_that_it_names() -> None:
+    told = tomllib.loads(APP.with_name("pyproject.toml").read_text("utf-8"))
+    held = lines(APP)
+    for line in [*told["project"]["dependencies"], *told["dependency-groups"]["test"]]:
         requirement = Requirement(line)
         versions = [version for name, version in held if name == requirement.name]
         assert versions, line

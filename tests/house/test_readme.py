@@ -29,6 +29,7 @@ def test_blocks_are_found_in_order_and_excused_only_by_the_line_before_them() ->
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("unmeasured")
 def test_every_block_of_the_readme_runs(tmp_path: Path) -> None:
     run = [block for block in blocks(README.read_text(encoding="utf-8")) if block.reason is None]
     assert len(run) >= 3

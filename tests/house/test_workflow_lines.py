@@ -15,7 +15,7 @@ from workflow_place import copy_files
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 # What other tests and CI itself run, or what takes minutes.
-LONG = ("pull", "repro", "train", "eval", "promote", "champion", "pack", "dist-check", "sbom")
+LONG = ("pull", "repro", "gpu", "eval", "promote", "champion", "pack", "dist-check", "sbom")
 ROW = re.compile(r"^\| ([\w-]+) \| ([\w-]+) \| `make ([\w-]+)` \| (\d+|left out) \|", re.MULTILINE)
 
 

@@ -51,8 +51,10 @@ CLOUD = {"contents": "read", "id-token": "write"}
 IN_THE_CLOUD = {
     *(("on-gpu", job) for job in ("start", "work", "stop")),
     *(("train", "train"), ("tune", "tune"), ("sweep", "sweep")),
+    *(("train", "again"), ("tune", "again")),
     *(("evaluate", "evaluate"), ("inference", "inference"), ("release", "bundle")),
     *(("deploy-space", "bundle"), ("deploy-space", "space")),
+    *(("deploy-lambda", "bundle"), ("deploy-lambda", "deploy")),
 }
 
 
@@ -115,7 +117,7 @@ def test_every_workflow_keeps_the_rules() -> None:
     assert {name: each for name, each in found.items() if each} == {}
     assert set(found) >= {
         *("check", "train", "tune", "evaluate", "inference", "release", "comment", "sweep"),
-        "deploy-space",
+        *("deploy-space", "deploy-lambda"),
     }
 
 
@@ -201,8 +203,28 @@ def test_a_job_that_may_write_installs_nothing() -> None:
         assert re.search(rf"^{verb}: ## ", text, re.MULTILINE), f"{verb} needs something first"
 
 
+def test_images_of_a_release_are_named_and_labelled_by_one_step() -> None:
+    told = read_workflows()["release"]["jobs"]["images"]
+    [name] = [step for step in told["steps"] if step.get("run") == "make image-name"]
+    rest = yaml.dump([step for step in told["steps"] if step is not name])
+    assert "github.ref_name" not in rest  # v1.2.0, where labels and tags have 1.2.0
+    assert "github.repository_owner" not in rest  # which may have capitals
+    assert rest.count("steps.image.outputs.version") == 2
+    assert rest.count("steps.image.outputs.name") == 2
+
+
+def test_only_a_candidate_that_is_not_good_enough_is_forgiven() -> None:
+    [step] = [
+        step
+        for step in read_workflows()["on-gpu"]["jobs"]["work"]["steps"]
+        if step.get("run") == "make promote"
+    ]
+    assert "continue-on-error" not in step
+    assert step["env"]["ARGS"] == "--or-keep"
+
+
 def test_a_release_uses_no_cache() -> None:
-    for name in ("release", "on-gpu", "sweep", "deploy-space"):
+    for name in ("release", "on-gpu", "sweep", "deploy-space", "deploy-lambda"):
         for job in read_workflows()[name]["jobs"].values():
             for step in job.get("steps", ()):
                 assert "actions/cache" not in step.get("uses", "")
@@ -237,6 +259,36 @@ def test_stop_runs_whatever_became_of_the_rest_and_needs_nothing_of_it() -> None
     assert set(stop["needs"]) == {"start", "work"}
     assert "needs." not in yaml.dump(stop["steps"])  # a start that was killed has no output
     assert stop["environment"] not in ("gpu", "gpu-work")  # nobody must say yes first
+
+
+@pytest.mark.parametrize("name", ["train", "tune"])
+def test_a_job_whose_machine_was_taken_away_is_queued_once_more_and_no_oftener(name: str) -> None:
+    told = read_workflows()[name]["jobs"]
+    assert list(told) == [name, "again"]
+    first, again = told[name], told["again"]
+    assert again["if"] == f"!cancelled() && needs.{name}.outputs.taken == 'true'"
+    assert again["with"].pop("round") == "2"
+    assert again["with"].pop("market") == "on-demand"  # it is not taken away again
+    first["with"].pop("market")
+    assert again["with"] == first["with"]
+    assert again["permissions"] == first["permissions"]
+
+
+def test_what_a_machine_left_is_kept_and_brought_to_the_next_alone() -> None:
+    steps = read_workflows()["on-gpu"]["jobs"]["work"]["steps"]
+    [gpu] = [step for step in steps if step.get("run") == "make gpu"]
+    [keeps] = [
+        s for s in steps if s.get("with", {}).get("name") == "left" and "upload" in s["uses"]
+    ]
+    [brings] = [s for s in steps if "download-artifact" in s.get("uses", "")]
+    assert keeps["if"] == f"steps.{gpu['id']}.outputs.taken == 'true'"
+    assert brings["if"] == "inputs.round == '2'"
+    assert brings["with"]["name"] == keeps["with"]["name"]
+    assert "!**/*.ckpt" not in keeps["with"]["path"]
+    assert steps.index(brings) < steps.index(gpu) < steps.index(keeps)
+    # What is not whole is neither measured nor promoted.
+    for step in steps[steps.index(keeps) + 1 :]:
+        assert "steps.gpu.outputs.taken != 'true'" in step["if"]
 
 
 def test_free_text_reaches_no_verb_but_as_one_word() -> None:

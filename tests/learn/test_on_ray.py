@@ -11,14 +11,14 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import optuna
 import pytest
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from pictures import TINY, train_with
-from test_processes import HERE, KENNEL, started
+from ray_nodes import Nodes, nodes_here
+from test_processes import KENNEL, started
 from test_resume import QUIET, assert_same, last, rows
 
 from kennel.dataset import Dataset
@@ -28,46 +28,18 @@ from kennel.run import checkpoints_of, read_run
 pytest.importorskip("ray", reason="the extra ray is not installed")
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::ResourceWarning")]
 CPU = "trainer.accelerator=cpu"
-
-
-class Nodes:
-    """A head without room for workers, and two nodes with room for one each, on this machine."""
-
-    def __init__(self) -> None:
-        from ray.cluster_utils import Cluster
-
-        small = {"include_dashboard": False, "object_store_memory": 80 * 2**20}
-        self.cluster: Any = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **small})
-        self.small, self.workers = small, []
-        self.make_whole()
-
-    def make_whole(self) -> None:
-        while len(self.workers) < 2:
-            self.workers.append(self.cluster.add_node(num_cpus=1, **self.small))
-
-    def lose_one(self) -> None:
-        """As when its machine is taken away: nobody there has time for anything."""
-        self.cluster.remove_node(self.workers.pop(), allow_graceful=False)
-
-    @property
-    def environment(self) -> dict[str, str]:
-        return {"RAY_ADDRESS": self.cluster.address, "OMP_NUM_THREADS": "1"}
+LONG_S = 600  # that a machine with other work may take
 
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Nodes]:
-    before = dict(os.environ)
-    os.environ["PYTHONPATH"] = f"{os.environ.get('PYTHONPATH', '')}:{HERE}:{HERE.parent}"
-    os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"}
-    os.environ.pop("COVERAGE_PROCESS_CONFIG", None)  # nodes are killed in the middle of writing
-    nodes = Nodes()
-    try:
+    with nodes_here() as nodes:
         yield nodes
-    finally:
-        nodes.cluster.shutdown()
-        for name in set(os.environ) - set(before):
-            del os.environ[name]
-        os.environ |= before
+
+
+def address(nodes: Nodes) -> dict[str, str]:
+    """What a command is told of where the cluster is."""
+    return {"RAY_ADDRESS": nodes.address, "OMP_NUM_THREADS": "1"}
 
 
 @pytest.fixture
@@ -84,7 +56,7 @@ def begun(nodes: Nodes, verb: str, *asked: str, cwd: Path) -> subprocess.Popen[s
     return subprocess.Popen(
         [sys.executable, "-m", "kennel", verb, *asked],
         cwd=cwd,
-        env={**os.environ, **nodes.environment},
+        env={**os.environ, **address(nodes)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -92,7 +64,7 @@ def begun(nodes: Nodes, verb: str, *asked: str, cwd: Path) -> subprocess.Popen[s
 
 
 def until(process: subprocess.Popen[str], there: Callable[[], bool]) -> None:
-    until_s = time.monotonic() + 240
+    until_s = time.monotonic() + LONG_S
     while not there():
         assert process.poll() is None, process.communicate()[1]
         assert time.monotonic() < until_s, "nothing happened"
@@ -107,7 +79,7 @@ def test_two_workers_give_what_two_processes_give(
 ) -> None:
     asked = words(dataset, "data.batch_size=4", CPU)
     there = ("trainer=ray", "paths.output_dir=there")
-    done = started(KENNEL, *asked, *there, cwd=tmp_path, **nodes.environment)
+    done = started(KENNEL, *asked, *there, cwd=tmp_path, **address(nodes))
     assert done.returncode == 0, done.stderr
     assert "2 processes x 4 photos = 8 a step" in done.stderr
     assert done.stdout.count("next: kennel export") == 1
@@ -128,7 +100,7 @@ def test_a_run_goes_on_without_the_node_that_was_lost(
     try:
         until(process, lambda: len(checkpoints_of(tmp_path / "run")) == 2)
         nodes.lose_one()
-        said, complained = process.communicate(timeout=240)
+        said, complained = process.communicate(timeout=LONG_S)
     finally:
         process.kill()
         process.communicate()
@@ -153,7 +125,7 @@ def test_sigterm_ends_the_step_of_all_workers(
     try:
         until(process, lambda: bool(checkpoints_of(tmp_path / "run")))
         process.send_signal(signal.SIGTERM)
-        _, complained = process.communicate(timeout=120)
+        _, complained = process.communicate(timeout=LONG_S)
     finally:
         process.kill()
         process.communicate()
@@ -176,7 +148,7 @@ def test_what_cannot_be_is_said_in_words(
     more: tuple[str, ...], said: str, nodes: Nodes, dataset: Dataset, tmp_path: Path
 ) -> None:
     asked = (*words(dataset), CPU, "trainer=ray", "paths.output_dir=run", *more)
-    done = started(KENNEL, *asked, cwd=tmp_path, **nodes.environment)
+    done = started(KENNEL, *asked, cwd=tmp_path, **address(nodes))
     assert done.returncode != 0
     assert said in done.stderr
     assert "Traceback" not in done.stderr
@@ -215,7 +187,7 @@ def test_the_same_study_has_the_same_trials_with_and_without_ray(
         home = a_place(tmp_path / name)
         asked = study_words(dataset, "tune.n_trials=5", "trainer.max_epochs=3", *more)
         process = begun(nodes, "tune", *asked, cwd=home)
-        _, complained = process.communicate(timeout=240)
+        _, complained = process.communicate(timeout=LONG_S)
         assert process.returncode == 0, complained
         assert complained.count("trial ") == 2 * 5 - 1 or "5/5" in complained
         assert (home / "studies" / "study" / "index.html").is_file()
@@ -233,7 +205,7 @@ def test_a_lost_node_loses_its_trial_alone_and_it_is_tried_again(
     try:
         until(process, lambda: all((folder / "run.json").is_file() for folder in folders))
         nodes.lose_one()
-        said, complained = process.communicate(timeout=240)
+        said, complained = process.communicate(timeout=LONG_S)
     finally:
         process.kill()
         process.communicate()
@@ -254,7 +226,7 @@ def test_sqlite_is_refused_where_trials_have_several_nodes(
     home = a_place(tmp_path / "home")
     asked = [word for word in study_words(dataset) if not word.startswith("tune.storage")]
     process = begun(nodes, "tune", *asked, "tune.launcher=ray", cwd=home)
-    _, complained = process.communicate(timeout=120)
+    _, complained = process.communicate(timeout=LONG_S)
     assert process.returncode == 2, complained
     assert "SQLite, which is for one machine" in complained
     assert "fix: tune.storage=postgresql://" in complained

@@ -21,7 +21,7 @@ from kennel.learn.learner import Learner
 from kennel.learn.order import Shares, Shuffled
 from kennel.learn.processes import batch_of_each, rate_factor
 from kennel.learn.resume import refuse_other_lesson, settings_of_numbers
-from kennel.run import BEST_WEIGHTS, Run, checkpoints_of, read_run
+from kennel.run import Run, read_run
 
 pytestmark = pytest.mark.slow
 HERE = Path(__file__).parent
@@ -41,7 +41,7 @@ def started(command: list[str], *asked: str, cwd: Path, **env: str) -> Any:
         env=own,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
         check=False,
     )
 
@@ -181,7 +181,7 @@ def test_slurm_gives_what_lightnings_own_processes_give(
         )
         for number in range(2)
     ]
-    said = [task.communicate(timeout=300) for task in tasks]
+    said = [task.communicate(timeout=600) for task in tasks]
     assert [task.returncode for task in tasks] == [0, 0], said
     (folder,) = (tmp_path / "runs").iterdir()
     assert_same(read_run(folder), pair)
@@ -192,9 +192,14 @@ def test_slurm_gives_what_lightnings_own_processes_give(
 
 
 def test_a_shared_batch_gives_what_one_process_gives(dataset: Dataset, tmp_path: Path) -> None:
-    """Nine validation photos are five and four: a photo that came twice would show."""
-    alone = train_with(words(dataset, f"paths.output_dir={tmp_path / 'alone'}"))
-    shared = words(dataset, "trainer=ddp", "trainer.accelerator=cpu", "data.share_batch=true")
+    """Nine validation photos are five and four: a photo that came twice would show. Of 27 training
+    photos 24 are taken: the last, smaller batch is another one where it is shared.
+    """
+    three = "trainer.limit_train_batches=3"
+    alone = train_with(words(dataset, three, f"paths.output_dir={tmp_path / 'alone'}"))
+    shared = words(
+        dataset, three, "trainer=ddp", "trainer.accelerator=cpu", "data.share_batch=true"
+    )
     done = started(KENNEL, *shared, "paths.output_dir=shared", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "2 processes x 4 photos = 8 a step; learning rate 0.001 (data.share_batch" in done.stderr
@@ -211,18 +216,17 @@ def test_a_shared_batch_gives_what_one_process_gives(dataset: Dataset, tmp_path:
 
 def test_a_run_goes_on_with_another_number_of_processes(dataset: Dataset, tmp_path: Path) -> None:
     """In the middle of an epoch, with the photos that would have come."""
-    two = words(dataset, "trainer=ddp", "trainer.accelerator=cpu", "data.share_batch=true")
+    three = "trainer.limit_train_batches=3"
+    two = words(dataset, three, "trainer=ddp", "trainer.accelerator=cpu", "data.share_batch=true")
     stopped = started(KENNEL, *two, "paths.output_dir=run", STOP % 2, cwd=tmp_path)
     assert stopped.returncode == 143, stopped.stderr
     assert last(tmp_path / "run")["global_step"] == 2
-    one = words(dataset, "data.share_batch=true", f"paths.output_dir={tmp_path / 'run'}")
+    one = words(dataset, three, "data.share_batch=true", f"paths.output_dir={tmp_path / 'run'}")
     run = train_with([*one, "ckpt_path=last"])
-    whole = train_with(words(dataset, f"paths.output_dir={tmp_path / 'whole'}"))
+    whole = train_with(words(dataset, three, f"paths.output_dir={tmp_path / 'whole'}"))
     assert last(run.path)["global_step"] == last(whole.path)["global_step"]
     name = "validation/loss"
     assert run.metrics[name] == pytest.approx(whole.metrics[name], rel=NOISE)
-    weights = (BEST_WEIGHTS, checkpoints_of(run.path))
-    assert all(weights)
 
 
 def numbers(processes: int, batch: int, **more: Any) -> dict[str, Any]:
@@ -275,8 +279,9 @@ def test_the_learning_rate_follows_the_processes_of_a_run_that_goes_on() -> None
     }
     four.on_load_checkpoint(checkpoint)
     (group,) = checkpoint["optimizer_states"][0]["param_groups"]
-    assert group == {"lr": 0.5 * math.sqrt(2), "initial_lr": math.sqrt(2), "eps": 1e-8}
-    assert checkpoint["lr_schedulers"][0]["base_lrs"] == [math.sqrt(2)]
+    by = pytest.approx(math.sqrt(2))
+    assert (2 * group["lr"], group["initial_lr"], group["eps"]) == (by, by, 1e-8)
+    assert checkpoint["lr_schedulers"][0]["base_lrs"] == [by]
     assert checkpoint["lr_schedulers"][0]["last_epoch"] == 3
 
 

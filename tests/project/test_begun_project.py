@@ -24,7 +24,7 @@ import kennel
 from kennel.cli import main
 
 pytestmark = pytest.mark.slow
-LABELS, EACH = 4, 24
+LABELS, EACH = 3, 14
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import lambda_service
-from sandbox import Container, Image, Mount, inside, start, states
+from kennel.cloud.rehearsal import runtime
+from kennel.cloud.rehearsal.container import Container, Image, Mount, inside, start, states
 
 LONGEST_S = 60.0
 STOP_S = 10.0  # what `docker stop` gives
@@ -151,7 +151,7 @@ def as_a_function(
     assert extensions, "there is no adapter in /opt/extensions"
     port = free_port()  # the machine's ports are shared here; in Lambda it is the image's own 8080
     assert image.environment["AWS_LWA_PORT"] == image.environment["KENNEL_SERVE_PORT"] == "8080"
-    with lambda_service.service() as service:
+    with runtime.service() as service:
         settings = {
             "AWS_LAMBDA_RUNTIME_API": service.address,
             "AWS_LAMBDA_FUNCTION_NAME": "kennel",
@@ -178,15 +178,15 @@ def as_a_function(
             cold = time.monotonic() - began
             asked: dict[str, Any] = {"timeout_s": LONGEST_S}
             content = photo.read_bytes()
-            first = service.invoke(
+            first = service.request(
                 "POST", "/predict", query="top=3", body=content, kind="image/jpeg", **asked
             )
             assert first.status == 200, first
             same(json.loads(first.body), expected)
-            page = service.invoke("GET", "/", **asked)
+            page = service.request("GET", "/", **asked)
             assert page.status == 200, page
             assert page.headers["content-type"].startswith("text/html"), page.headers
-            refused = service.invoke("POST", "/predict", body=b"text", kind="text/plain", **asked)
+            refused = service.request("POST", "/predict", body=b"text", kind="text/plain", **asked)
             assert refused.status == 415, refused
             assert service.extensions == ["lambda-adapter"], service.extensions
             assert not service.errors, service.errors

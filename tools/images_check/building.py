@@ -18,10 +18,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from sandbox import Image
+from kennel.cloud.rehearsal.container import Image
 
 ROOT = Path(__file__).resolve().parents[2]
-HERE = Path(__file__).resolve().parent
+ADAPTER = ROOT / "src" / "kennel" / "cloud" / "rehearsal" / "adapter.py"
 BASE = re.compile(r"^FROM (\S+)@(sha256:[0-9a-f]{64})", re.MULTILINE)
 PULL_SECONDS = 120
 # What a slim base leaves out, as the official ones do.
@@ -194,10 +194,10 @@ class Builder:
         name = "localhost/stand-in-adapter"
         with tempfile.TemporaryDirectory(dir=self.folder) as made:
             Path(made).chmod(0o755)
-            shutil.copy(HERE / "adapter.py", Path(made) / "lambda-adapter")
+            shutil.copy(ADAPTER, Path(made) / "lambda-adapter")
             (Path(made) / "lambda-adapter").chmod(0o755)
             self._commit(name, Path(made))
-        return name, "tools/images_check/adapter.py"
+        return name, str(ADAPTER.relative_to(ROOT))
 
 
 def bases_of(image: str) -> list[tuple[str, str]]:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from sandbox import Image, Mount, run
+from kennel.cloud.rehearsal.container import Image, Mount, run
 
 LONGEST_S = 900.0
 WAY = """

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,7 +22,7 @@ STORE_BYTES = 256 * 2**20  # of shared memory, of a cluster of this machine alon
 PROBE_S = 120.0  # that a node gets to answer; its first answer imports libraries
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # who asked for no GPU sees none
     "RAY_TRAIN_V2_ENABLED": "1",
     "RAY_worker_niceness": "0",  # of a cluster started here: what works there is this very command
 }
@@ -83,7 +85,8 @@ def joined() -> Iterator[Cluster]:
         }
     )
     try:
-        ray.init(**where, log_to_driver=False, logging_level=logging.ERROR)
+        with _signals_as_they_are():
+            ray.init(**where, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         said = next((line for line in str(error).splitlines() if line.strip()), "no reason given")
         other = "version mismatch" in str(error).lower()
@@ -98,6 +101,21 @@ def joined() -> Iterator[Cluster]:
         yield Cluster(ray, address or "this machine")
     finally:
         ray.shutdown()
+
+
+@contextmanager
+def _signals_as_they_are() -> Iterator[None]:
+    """Puts handlers back: Ray takes SIGTERM, and would end this process with addresses."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            if handler is not None:
+                signal.signal(number, handler)
 
 
 class Cluster:

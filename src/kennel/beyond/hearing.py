@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import threading
+import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any, TextIO
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
+from typing import Any, TextIO, cast
 
 from kennel.beyond.cluster import Cluster
 
@@ -69,7 +71,11 @@ def listening(cluster: Cluster, say: Callable[[str], None]) -> Iterator[Any]:
     def listen() -> None:
         while True:
             last = over.wait(POLL_S)
-            for line in ray.get(ear.take.remote()):
+            try:
+                lines = ray.get(ear.take.remote())
+            except ray.exceptions.RayError:  # the cluster is gone: others say why
+                return
+            for line in lines:
                 say(line)
             if last:
                 return
@@ -81,17 +87,13 @@ def listening(cluster: Cluster, say: Callable[[str], None]) -> Iterator[Any]:
     finally:
         over.set()
         thread.join(timeout=5)
-        ray.kill(ear)
+        with suppress(ray.exceptions.RayError, RuntimeError):
+            ray.kill(ear)
 
 
 @contextmanager
 def speaking(ear: Any, name: str = "kennel") -> Iterator[TextIO]:
     """What this process prints and logs under `name` goes to an Ear until the block ends."""
-    import contextlib
-    import logging
-    import warnings
-    from typing import cast
-
     mouth = cast(TextIO, Mouth(ear))
     handler = logging.StreamHandler(mouth)
     handler.setFormatter(logging.Formatter("%(message)s"))
@@ -101,8 +103,8 @@ def speaking(ear: Any, name: str = "kennel") -> Iterator[TextIO]:
         logging.getLogger(library).setLevel(logging.ERROR)
     try:
         with (
-            contextlib.redirect_stdout(mouth),
-            contextlib.redirect_stderr(mouth),
+            redirect_stdout(mouth),
+            redirect_stderr(mouth),
             warnings.catch_warnings(),
         ):
             warnings.simplefilter("ignore")

@@ -37,6 +37,7 @@ VERBS = {
     "serve": "answer over HTTP, with a page",
     "ui": "a bundle in the browser, with Gradio",
     "space": "a bundle in the browser, on the Hugging Face Hub",
+    "hub": "a bundle to and from the Hugging Face Hub, for timm",
     "drift": "what is seen, beside what was validated",
     "sign": "say who made a bundle, with a key",
     "verify": "whether a bundle is as it was signed",

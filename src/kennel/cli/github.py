@@ -1,8 +1,9 @@
-"""`kennel github comment|badge|release`: what a workflow tells GitHub, with its own token.
+"""`kennel github comment|badge|release|image`: what a workflow tells GitHub, with its own token.
 
 comment FILE      one comment under the pull request whose check has just ended, written again
 badge XML         the share of code that tests ran, as a picture on the branch `badges`
 release FILE...   the files of a tag as a release, with its part of CHANGELOG.md
+image NAME        what an image of a tag is called at GHCR, for the workflow's later steps
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ COLUMN = 12
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("do", choices=["comment", "badge", "release"], help="what is told")
+    parser.add_argument("do", choices=["comment", "badge", "release", "image"], help="what is told")
     parser.add_argument("files", metavar="FILE", type=Path, nargs="+", help="what it is told from")
     parser.add_argument(
         "--pull",
@@ -39,12 +40,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--to", metavar="SVG", type=Path, help="badge: writes the picture there, and asks nobody"
     )
     parser.add_argument(
-        "--tag", metavar="TAG", help="release: which (default: GITHUB_REF_NAME, the pushed tag)"
+        "--tag",
+        metavar="TAG",
+        help="release, image: which (default: GITHUB_REF_NAME, the pushed tag)",
     )
 
 
 def run(args: argparse.Namespace) -> int:
-    return {"comment": _comment, "badge": _badge, "release": _release}[args.do](args)
+    return {"comment": _comment, "badge": _badge, "release": _release, "image": _image}[args.do](
+        args
+    )
 
 
 def _comment(args: argparse.Namespace) -> int:
@@ -88,8 +93,35 @@ def _badge(args: argparse.Namespace) -> int:
 
 
 def _release(args: argparse.Namespace) -> int:
+    from kennel.github.release import notes, publish
+
+    tag, version = _tag(args)
+    try:
+        changelog = Path("CHANGELOG.md").read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise UsageError("there is no CHANGELOG.md here.", fix="go to the repository") from error
+    where = publish(_github(), tag, text=notes(changelog, version), files=args.files)
+    _say(args, {"release": where}, f"{'release':<{COLUMN}}{where}")
+    return 0
+
+
+def _image(args: argparse.Namespace) -> int:
+    from kennel.github.release import image_name
+
+    [image] = _one(args)
+    _, version = _tag(args)
+    name = image_name(os.environ.get("GITHUB_REPOSITORY_OWNER", ""), str(image))
+    if told := os.environ.get("GITHUB_OUTPUT"):
+        with open(told, "a", encoding="utf-8") as file:  # noqa: PTH123 - GitHub's own, appended to
+            file.write(f"name={name}\nversion={version}\n")
+    _say(args, {"name": name, "version": version}, f"{'image':<{COLUMN}}{name}:{version}")
+    return 0
+
+
+def _tag(args: argparse.Namespace) -> tuple[str, str]:
+    """The tag, and the version that it is of."""
     import kennel
-    from kennel.github.release import notes, publish, version_of
+    from kennel.github.release import version_of
 
     tag = args.tag or os.environ.get("GITHUB_REF_NAME") or ""
     version = version_of(tag)
@@ -98,13 +130,7 @@ def _release(args: argparse.Namespace) -> int:
             f"the tag {tag} is not of this version, {kennel.__version__}.",
             fix="set the version in src/kennel/__init__.py, commit, and tag that commit",
         )
-    try:
-        changelog = Path("CHANGELOG.md").read_text(encoding="utf-8")
-    except FileNotFoundError as error:
-        raise UsageError("there is no CHANGELOG.md here.", fix="go to the repository") from error
-    where = publish(_github(), tag, text=notes(changelog, version), files=args.files)
-    _say(args, {"release": where}, f"{'release':<{COLUMN}}{where}")
-    return 0
+    return tag, version
 
 
 def _one(args: argparse.Namespace) -> list[Path]:

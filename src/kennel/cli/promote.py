@@ -60,6 +60,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=MARGIN,
         help="share of top1 that it must be shown not to lose (default: %(default)s)",
     )
+    parser.add_argument(
+        "--or-keep",
+        action="store_true",
+        help="a candidate that is not good enough is no failure: the champion stays, exit 0",
+    )
     parser.add_argument("--force", action="store_true", help="past the gate; wants --reason")
     parser.add_argument("--reason", metavar="TEXT", default="", help="recorded in the history")
     action = parser.add_mutually_exclusive_group()
@@ -109,6 +114,10 @@ def _refuse_together(args: argparse.Namespace) -> None:
         )
     if args.force and not args.reason.strip():
         raise UsageError("--force wants a reason, which is recorded.", fix='add --reason "..."')
+    if args.or_keep and asked:
+        raise UsageError(
+            f"--or-keep is for the gate, which --{asked[0]} has not.", fix="leave it out"
+        )
     if args.to is not None and not args.champion:
         raise UsageError("--to says where the champion is copied to.", fix="add --champion")
 
@@ -152,7 +161,10 @@ def _promote(registry: Registry, args: argparse.Namespace) -> int:
         assert gate is not None
         if args.json:
             print(json.dumps({"promoted": False, "gate": asdict(gate)}, indent=2))
-            return 1
+            return 0 if args.or_keep else 1
+        if args.or_keep:
+            print(_fact("kept", f"{bundle.bundle_id} is not promoted; it is {gate.why}"))
+            return 0
         raise RegistryError(
             f"{bundle.bundle_id} is not promoted; it is {gate.why}.", fix=_way_out(gate, args)
         )

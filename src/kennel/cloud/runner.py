@@ -19,7 +19,9 @@ from kennel.cloud import CloudError
 from kennel.cloud.boot import boot_script
 from kennel.cloud.keys import sign_by_kms
 from kennel.cloud.limit import TAG, UNTIL, lift_limit, set_limit
-from kennel.cloud.machine import Wish, end, living, rent, state_of
+from kennel.cloud.machine import Wish, end, living, state_of
+from kennel.cloud.offers import offers
+from kennel.cloud.renting import rent_any
 from kennel.errors import KennelError, UsageError
 from kennel.github import Api, GithubError
 from kennel.github.runners import administrator, invite, online, software, uninvite
@@ -37,12 +39,17 @@ class Rented:
     Attributes:
         label: what the job's `runs-on` must say; it cannot be guessed.
         until: when it is ended from outside, UTC.
+        instance_type, market: as what it was rented; "spot" may be taken away.
+        usd_at_most: what it costs at most until then: hours and the price on demand.
     """
 
     name: str
     instance_id: str
     label: str
     until: str
+    instance_type: str
+    market: str
+    usd_at_most: float
 
 
 @dataclass(frozen=True)
@@ -54,9 +61,9 @@ class Ended:
     why: str
 
 
-def run_name(run_id: str, attempt: str) -> str:
-    """The name that follows from a workflow's run and its attempt."""
-    return checked_name(f"kennel-{run_id}-{attempt}")
+def run_name(run_id: str, attempt: str, round_: str = "1") -> str:
+    """The name that follows from a workflow's run, its attempt, and which machine of it this is."""
+    return checked_name(f"kennel-{run_id}-{attempt}{'' if round_ == '1' else f'-{round_}'}")
 
 
 def checked_name(name: str) -> str:
@@ -99,13 +106,22 @@ def start(
             guest = invite(github, wish.name, labels=labels, group_id=wish.group_id)
             own_end = max(1, int((until - begun - GRACE).total_seconds() // 60))
             data = boot_script(software=archive, config=guest.config, minutes=own_end)
-            machine = rent(wish, data, until)
-            say(f"{machine} starts")
+            found = rent_any(wish, data, until, secret=label, sleep=sleep, say=say)
+            machine = found.instance_id
             _await(github, guest.runner_id, machine, now=now, sleep=sleep)
     except BaseException as error:
         _undo(wish, api, machine, error, now=now)
         raise
-    return Rented(wish.name, machine, label, f"{until:%Y-%m-%dT%H:%M:%SZ}")
+    kind = found.offer.kind
+    return Rented(
+        wish.name,
+        machine,
+        label,
+        f"{until:%Y-%m-%dT%H:%M:%SZ}",
+        instance_type=kind.name,
+        market=found.offer.market,
+        usd_at_most=round(wish.hours * kind.usd_per_hour, 2),
+    )
 
 
 def _check(wish: Wish) -> None:
@@ -115,13 +131,10 @@ def _check(wish: Wish) -> None:
             f"a runner for {wish.hours:g} hours is not rented.",
             fix=f"0.5 to {MOST_HOURS:g}: KENNEL_RUNNER_HOURS",
         )
-    if wish.market not in ("spot", "on-demand"):
-        raise UsageError(
-            f"there is no market {wish.market!r}.", fix="KENNEL_RUNNER_MARKET=spot or on-demand"
-        )
+    offers(wish.kinds, wish.subnets, wish.market, most_usd=wish.most_usd)
     for name, value in (
         ("KENNEL_RUNNER_TEMPLATE", wish.template),
-        ("KENNEL_RUNNER_TYPE", wish.instance_type),
+        ("KENNEL_RUNNER_TYPE", wish.kinds),
         ("KENNEL_RUNNER_ENDER", wish.ender),
         ("KENNEL_APP_ID", wish.app_id),
         ("KENNEL_APP_KEY", wish.app_key),
@@ -171,7 +184,8 @@ def _undo(
     wish: Wish, api: Api, machine: str, error: BaseException, *, now: Callable[[], float]
 ) -> None:
     """Takes back what was made. The limit goes only where there is certainly no machine."""
-    refused = not machine and isinstance(error, KennelError) and not _unsure(error)
+    unsure = isinstance(error, CloudError) and error.unsure
+    refused = not machine and isinstance(error, KennelError) and not unsure
     with suppress(KennelError):
         if machine:
             end([machine])
@@ -179,11 +193,6 @@ def _undo(
             lift_limit(wish.name)
     with suppress(KennelError):
         _uninvite(wish.name, api, app_id=wish.app_id, app_key=wish.app_key, now=now)
-
-
-def _unsure(error: KennelError) -> bool:
-    """Whether AWS may have done what it did not answer."""
-    return isinstance(error, CloudError) and error.code in ("", "InternalError", "Unavailable")
 
 
 def stop(name: str) -> tuple[Ended, ...]:

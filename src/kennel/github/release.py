@@ -14,6 +14,9 @@ from kennel.github import Api, GithubError
 
 TAG = re.compile(r"v(\d+\.\d+\.\d+(?:(?:a|b|rc)\d+)?)")
 
+IMAGES = ("serve", "train", "ui")
+OWNER = re.compile(r"[A-Za-z0-9](-?[A-Za-z0-9]){0,38}")
+
 
 def version_of(tag: str) -> str:
     """What a tag such as v1.2.0 releases.
@@ -27,6 +30,24 @@ def version_of(tag: str) -> str:
             f"{tag!r} is no tag of a release.", fix="such as v1.2.0, or v1.2.0rc1 before it"
         )
     return found[1]
+
+
+def image_name(owner: str, image: str) -> str:
+    """What an image of somebody's is called at GHCR, without its version.
+
+    Args:
+        owner: as GitHub writes it, which may have capitals; registries take small letters alone.
+        image: serve, train, ui.
+    Raises:
+        UsageError: there is no such image, or no owner.
+    """
+    if image not in IMAGES:
+        raise UsageError(f"there is no image {image!r}.", fix=f"one of {', '.join(IMAGES)}")
+    if not OWNER.fullmatch(owner):
+        raise UsageError(
+            f"GITHUB_REPOSITORY_OWNER is {owner!r}: no name at GitHub.", fix="a workflow sets it"
+        )
+    return f"ghcr.io/{owner.lower()}/kennel-{image}"
 
 
 def notes(changelog: str, version: str) -> str:

@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from typing import Any
 
 from kennel.github import Api, GithubError
 
@@ -135,13 +136,23 @@ def online(api: Api, runner_id: int) -> bool:
     return bool(api.of_repository("GET", f"/actions/runners/{runner_id}")["status"] == "online")
 
 
+def registration(api: Api, name: str) -> str:
+    """How GitHub has that runner: "waits" for its job, "works", "offline", or "gone"."""
+    for each in _named(api, name):
+        if each.get("status") == "online":
+            return "works" if each.get("busy") else "waits"
+        return "offline"
+    return "gone"
+
+
 def uninvite(api: Api, name: str) -> int:
     """Removes runners of that name that wait for nothing any more; how many there were."""
-    found = [
-        e["id"]
-        for e in api.every(f"/actions/runners?name={name}", inside="runners")
-        if e["name"] == name
-    ]
-    for runner_id in found:
-        api.of_repository("DELETE", f"/actions/runners/{runner_id}")
+    found = _named(api, name)
+    for each in found:
+        api.of_repository("DELETE", f"/actions/runners/{each['id']}")
     return len(found)
+
+
+def _named(api: Api, name: str) -> list[Any]:
+    listed = api.every(f"/actions/runners?name={name}", inside="runners")
+    return [each for each in listed if each["name"] == name]

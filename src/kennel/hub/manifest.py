@@ -1,7 +1,7 @@
-"""kennel-space.json: which files of a Space are Kennel's, with what in them.
+"""kennel-space.json, kennel-hub.json: which files of a repository are Kennel's, with what in them.
 
-It lies in the Space and comes back from there: whoever may write to it may have changed it. It is
-believed only where the files are as it says, and never about a file that is to be kept.
+It lies in the repository and comes back from there: whoever may write to it may have changed it.
+It is believed only where the files are as it says, and never about a file that is to be kept.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import kennel
+from kennel.hub.address import Kind
 from kennel.hub.space_file import SpaceFile
 from kennel.writing import written
 
-MANIFEST = "kennel-space.json"
 SCHEMA_VERSION = 1
 HEX = {"sha256": 64, "git": 40}
 
@@ -28,7 +28,9 @@ class Known:
     git: str
 
 
-def manifest_file(files: Iterable[SpaceFile], *, bundle_id: str, wheel: str | None) -> SpaceFile:
+def manifest_file(
+    files: Iterable[SpaceFile], kind: Kind, *, bundle_id: str, wheel: str | None = None
+) -> SpaceFile:
     """The manifest of these files, as one of them."""
     document = {
         "schema_version": SCHEMA_VERSION,
@@ -40,7 +42,7 @@ def manifest_file(files: Iterable[SpaceFile], *, bundle_id: str, wheel: str | No
             for file in files
         },
     }
-    return SpaceFile.of(MANIFEST, written(document).encode())
+    return SpaceFile.of(kind.manifest, written(document).encode())
 
 
 def read_manifest(content: bytes) -> dict[str, Known]:

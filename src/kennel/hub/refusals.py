@@ -17,8 +17,12 @@ AGAIN = "the same command again; files that have arrived are not sent twice"
 
 
 @contextmanager
-def in_words(to: Address) -> Iterator[None]:
-    """Raises what the Hub or the way to it refuses as a KennelError."""
+def in_words(to: Address, *, kept: str = WHOLE, again: str = AGAIN) -> Iterator[None]:
+    """Raises what the Hub or the way to it refuses as a KennelError.
+
+    Args:
+        kept: what became of what was begun. again: what to do once more.
+    """
     from huggingface_hub import errors
 
     try:
@@ -29,7 +33,7 @@ def in_words(to: Address) -> Iterator[None]:
         # What failed inside a thread of the library comes wrapped in its own errors.
         for each in _causes(error):
             if isinstance(each, errors.HfHubHTTPError):
-                raise _refusal(each.response, each, to) from error
+                raise _refusal(each.response, each, to, kept, again) from error
             if isinstance(each, getattr(errors, "OIDCError", ())):
                 raise KennelError(
                     f"trusted publishing has no token for {to.resource}: {_line(each)}",
@@ -37,13 +41,13 @@ def in_words(to: Address) -> Iterator[None]:
                 ) from error
             if isinstance(each, OSError) or _module(each) in HTTP:
                 raise KennelError(
-                    f"the Hub does not answer: {_line(each) or type(each).__name__}. {WHOLE}",
-                    fix=f"see that the network is there, then {AGAIN}",
+                    f"the Hub does not answer: {_line(each) or type(each).__name__}. {kept}",
+                    fix=f"see that the network is there, then {again}",
                 ) from error
         if isinstance(error, ValueError):
             raise KennelError(
-                f"the Hub does not take this: {_line(error)}. {WHOLE}",
-                fix=f"kennel space ... {to} --dry-run shows what would be sent",
+                f"the Hub does not take this: {_line(error)}. {kept}",
+                fix=f"{to.kind.verb} ... {to} --dry-run shows what would be sent",
             ) from error
         raise
 
@@ -59,7 +63,7 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         at = at.__cause__
 
 
-def _refusal(response: Any, error: Exception, to: Address) -> KennelError:
+def _refusal(response: Any, error: Exception, to: Address, kept: str, again: str) -> KennelError:
     status = int(response.status_code)
     said = str(response.headers.get("x-error-message", "")) or _line(error)
     if str(response.request.url).endswith("/oauth/token"):
@@ -76,24 +80,26 @@ def _refusal(response: Any, error: Exception, to: Address) -> KennelError:
         )
     if status == 403:
         return KennelError(
-            f"this token may not write to {to} ({said}). {WHOLE}",
+            f"this token may not write to {to} ({said}). {kept}",
             fix=f"a token with the right to write to {to.owner}'s repositories: hf auth login",
         )
     if status == 404:
-        return KennelError(f"the Hub has no Space {to} that this token may see.", fix=LOGIN)
+        return KennelError(
+            f"the Hub has no {to.kind.words} {to} that this token may see.", fix=LOGIN
+        )
     if status in (409, 412):
         return KennelError(
-            f"{to} was changed by somebody else meanwhile ({said}). {WHOLE}",
+            f"{to} was changed by somebody else meanwhile ({said}). {kept}",
             fix=f"look at what they did, https://huggingface.co/{to.resource}/commits/main; then "
             "the same command again",
         )
     if status == 429:
         wait = _wait_s(response.headers)
         return KennelError(
-            f"the Hub wants no more requests for now ({said}). {WHOLE}",
-            fix=f"wait {wait}, then {AGAIN}",
+            f"the Hub wants no more requests for now ({said}). {kept}",
+            fix=f"wait {wait}, then {again}",
         )
-    return KennelError(f"the Hub answers {status}: {said}. {WHOLE}", fix=AGAIN)
+    return KennelError(f"the Hub answers {status}: {said}. {kept}", fix=again)
 
 
 def _wait_s(headers: Any) -> str:

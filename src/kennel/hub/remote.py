@@ -1,6 +1,6 @@
-"""A Space on the Hub: looked at, compared, and changed in one commit. Knows huggingface_hub.
+"""A repository on the Hub: looked at, compared, changed in one commit. Knows huggingface_hub.
 
-Nothing of a Space changes before its commit: large files are sent first and are nobody's until a
+Nothing of it changes before its commit: large files are sent first and are nobody's until a
 commit names them. The commit names the one before it, so that what somebody else sent meanwhile is
 not lost: the Hub refuses it then.
 """
@@ -14,14 +14,11 @@ from typing import Any
 
 from kennel.errors import KennelError, need
 from kennel.hub.address import Address
-from kennel.hub.contents import Contents
-from kennel.hub.manifest import MANIFEST, Known, git_name, read_manifest
+from kennel.hub.contents import OF_THE_HUB, Contents
+from kennel.hub.manifest import Known, git_name, read_manifest
 from kennel.hub.refusals import LOGIN, in_words
 from kennel.hub.space_file import SpaceFile
 
-KIND = "space"
-SDK = "gradio"
-OF_THE_HUB = ".gitattributes"  # it says which files are large, and mends that itself
 FIRST_PAGE = "README.md"
 BORN = b"https://huggingface.co/docs/hub/spaces-config-reference"  # in the page the Hub begins with
 SHOWN = 8  # files that are named
@@ -30,7 +27,7 @@ MOST_MANIFEST_BYTES = 4 << 20
 
 @dataclass(frozen=True)
 class There:
-    """A Space as it is on the Hub. `files` are by path: (sha256 or "", git's name of it)."""
+    """A repository as it is on the Hub. `files` are by path: (sha256 or "", git's name of it)."""
 
     commit: str
     private: bool
@@ -40,7 +37,7 @@ class There:
 
 @dataclass(frozen=True)
 class Pushed:
-    """What became of it. `commit` is the Space's newest; `sent` and `removed` are paths."""
+    """What became of it. `commit` is its newest; `sent` and `removed` are paths."""
 
     url: str
     commit: str
@@ -58,7 +55,7 @@ def push(
     replace: bool,
     say: Callable[[str], None] = lambda _: None,
 ) -> Pushed:
-    """Makes the Space what `found` is: made where there is none, else changed, in one commit.
+    """Makes the repository what `found` is: made where there is none, else changed, in one commit.
 
     Args:
         private: for its owner alone; None leaves one that is there as it is; a new one is.
@@ -86,7 +83,7 @@ def push(
         if private is False and there.private:
             _show(api, to, private=False, say=say)
     stays = there.private if private is None or created else private
-    return Pushed(f"{api.endpoint}/spaces/{to}", pushed[0], stays, created, pushed[1], pushed[2])
+    return Pushed(f"{api.endpoint}/{to.resource}", pushed[0], stays, created, pushed[1], pushed[2])
 
 
 def _token(hub: Any, to: Address) -> str:
@@ -108,11 +105,11 @@ def _token(hub: Any, to: Address) -> str:
 
 
 def _look(api: Any, to: Address) -> There | None:
-    """The Space as it is; None where there is none."""
+    """The repository as it is; None where there is none."""
     from huggingface_hub.errors import RepositoryNotFoundError
 
     try:
-        info = api.repo_info(repo_id=str(to), repo_type=KIND, files_metadata=True)
+        info = api.repo_info(repo_id=str(to), repo_type=to.kind.type, files_metadata=True)
     except RepositoryNotFoundError as error:
         if error.response.status_code != 404:
             raise
@@ -121,15 +118,17 @@ def _look(api: Any, to: Address) -> There | None:
         each.rfilename: (each.lfs.sha256 if each.lfs else "", each.blob_id or "")
         for each in info.siblings or ()
     }
-    return There(info.sha, bool(info.private), info.sdk, files)
+    return There(info.sha, bool(info.private), getattr(info, "sdk", None), files)
 
 
 def _create(api: Any, to: Address, *, private: bool, say: Callable[[str], None]) -> There:
     from huggingface_hub.errors import HfHubHTTPError
 
-    say(f"makes the Space {to}, {'private' if private else 'public'}")
+    say(f"makes the {to.kind.words} {to}, {'private' if private else 'public'}")
     try:
-        api.create_repo(repo_id=str(to), repo_type=KIND, space_sdk=SDK, private=private)
+        api.create_repo(
+            repo_id=str(to), repo_type=to.kind.type, space_sdk=to.kind.sdk, private=private
+        )
     except HfHubHTTPError as error:
         if error.response.status_code == 409:
             raise KennelError(
@@ -150,7 +149,7 @@ def _show(api: Any, to: Address, *, private: bool, say: Callable[[str], None]) -
     said = "private" if private else "public"
     say(f"makes {to} {said}")
     try:
-        api.update_repo_settings(repo_id=str(to), repo_type=KIND, private=private)
+        api.update_repo_settings(repo_id=str(to), repo_type=to.kind.type, private=private)
     except HfHubHTTPError as error:
         if error.response.status_code != 403:
             raise
@@ -161,22 +160,24 @@ def _show(api: Any, to: Address, *, private: bool, say: Callable[[str], None]) -
 
 
 def _refuse_other(api: Any, to: Address, there: There) -> None:
-    """Refuses a Space that holds what Kennel did not write, or what was changed since."""
+    """Refuses a repository that holds what Kennel did not write, or what was changed since."""
     instead = f"another name; or --replace, which makes {to} what this bundle is: its history stays"
-    if there.sdk not in (None, SDK):
-        raise KennelError(f"{to} is there, and made with {there.sdk}, not {SDK}.", fix=instead)
+    if there.sdk not in (None, to.kind.sdk):
+        raise KennelError(
+            f"{to} is there, and made with {there.sdk}, not {to.kind.sdk}.", fix=instead
+        )
     known = _manifest(api, to, there)
     other = [
         path
         for path, found in sorted(there.files.items())
-        if path not in (OF_THE_HUB, MANIFEST) and not _is(found, known.get(path))
+        if path not in (OF_THE_HUB, to.kind.manifest) and not _is(found, known.get(path))
     ]
     if other == [FIRST_PAGE] and not known and BORN in _read(api, to, there, FIRST_PAGE):
         return  # as the Hub makes it: nobody wrote to it yet
     if other:
         more = f" and {len(other) - SHOWN} more" if len(other) > SHOWN else ""
         raise KennelError(
-            f"{to} is there with files that kennel space did not write, or that were changed "
+            f"{to} is there with files that {to.kind.verb} did not write, or that were changed "
             f"since: {', '.join(map(repr, other[:SHOWN]))}{more}. Nothing was sent.",
             fix=instead,
         )
@@ -189,16 +190,18 @@ def _is(found: tuple[str, str], known: Known | None) -> bool:
 
 
 def _manifest(api: Any, to: Address, there: There) -> dict[str, Known]:
-    if MANIFEST not in there.files:
+    if to.kind.manifest not in there.files:
         return {}
-    return read_manifest(_read(api, to, there, MANIFEST))
+    return read_manifest(_read(api, to, there, to.kind.manifest))
 
 
 def _read(api: Any, to: Address, there: There, path: str) -> bytes:
-    """A small file of the Space, of the commit that was looked at."""
+    """A small file of it, of the commit that was looked at."""
     from huggingface_hub import get_session, hf_hub_url
 
-    url = hf_hub_url(str(to), path, repo_type=KIND, revision=there.commit, endpoint=api.endpoint)
+    url = hf_hub_url(
+        str(to), path, repo_type=to.kind.type, revision=there.commit, endpoint=api.endpoint
+    )
     headers = {"authorization": f"Bearer {api.token}"}
     answer = get_session().get(url, headers=headers, follow_redirects=False)
     need("huggingface_hub.utils", extra="ui").hf_raise_for_status(answer)
@@ -231,9 +234,9 @@ def _commit(
     try:
         done = api.create_commit(
             repo_id=str(to),
-            repo_type=KIND,
+            repo_type=to.kind.type,
             operations=operations,
-            commit_message=f"{found.bundle_id}, by kennel space",
+            commit_message=f"{found.bundle_id}, by {to.kind.verb}",
             parent_commit=there.commit,
         )
     except Exception:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from copy import deepcopy
-from typing import Any
+from typing import Any, cast
 
 import lightning as L
 import torch
@@ -19,6 +19,7 @@ from kennel.errors import UsageError
 from kennel.learn.averaging import follow, warmed_up
 from kennel.learn.divergence import LossWatch, diverged
 from kennel.learn.groups import parameter_groups
+from kennel.learn.judging import PhotoMean
 from kennel.learn.models import Network
 from kennel.learn.order import epoch_seed
 from kennel.learn.settings import RecipeSettings
@@ -73,6 +74,7 @@ class Learner(L.LightningModule):
         self.average = deepcopy(network).requires_grad_(False) if recipe.ema else None
         if recipe.compile:
             compile_network(network, recipe.compile_backend)
+        self.judging = nn.ModuleDict({"loss": PhotoMean(), "top1": PhotoMean()})
         self.watch = LossWatch(network.head.out_features, patience=recipe.diverged_after)
         # Lightning asks nobody for training mode: a network that came here in evaluation mode, as
         # from an export, would stay in it.
@@ -149,9 +151,15 @@ class Learner(L.LightningModule):
         """Float32[N, K], for callbacks that look at answers."""
         photos, truth = batch
         logits = self._logits(self.answering, photos)
-        self._log("validation/loss", F.cross_entropy(logits, truth), len(photos))
-        self._log("validation/top1", (logits.argmax(1) == truth).float().mean(), len(photos))
+        self._judge("loss", F.cross_entropy(logits, truth), len(photos))
+        self._judge("top1", (logits.argmax(1) == truth).float().mean(), len(photos))
         return logits
+
+    def _judge(self, name: str, value: Tensor, n: int) -> None:
+        """A validation figure, the mean over the photos of all processes."""
+        mean = cast(PhotoMean, self.judging[name])
+        mean.update(value, n)
+        self.log(f"validation/{name}", mean, batch_size=n, on_epoch=True, prog_bar=True)
 
     def configure_optimizers(self) -> Any:
         try:
@@ -186,16 +194,7 @@ class Learner(L.LightningModule):
                 schedule[key] = [rate * other for rate in schedule.get(key, [])]
 
     def _log(self, name: str, value: Tensor, n: int) -> None:
-        train = name.startswith("train/")
-        self.log(
-            name,
-            value,
-            batch_size=n,
-            on_step=train and name.endswith("loss"),
-            on_epoch=True,
-            prog_bar=not train,
-            sync_dist=not train,
-        )
+        self.log(name, value, batch_size=n, on_step=name.endswith("loss"), on_epoch=True)
 
 
 def compile_network(network: Network, backend: str) -> None:

@@ -6,7 +6,6 @@ any run. A lost worker ends the group; another group goes on from the newest goo
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import secrets
@@ -14,55 +13,26 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
-import lightning as L
-from lightning.pytorch.callbacks import Callback
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 import kennel.errors
 from kennel.beyond.cluster import Cluster, joined
-from kennel.beyond.hearing import listening, speaking
+from kennel.beyond.hearing import listening
 from kennel.dataset import read_dataset
 from kennel.errors import KennelError, RunError, Stopped, UsageError, need
-from kennel.hold import Hold, who_holds
-from kennel.learn.interruption import Interruption
-from kennel.learn.processes import IN_RAY
-from kennel.learn.settings import RaySettings, check_settings, typed
-from kennel.run import Run, checkpoints_of, read_run
+from kennel.learn.ray_worker import Job, train_worker
+from kennel.learn.settings import RaySettings, typed
+from kennel.run import RUN_JSON, Run, checkpoints_of, read_run
 
 log = logging.getLogger(__name__)
 PACKAGES = ("torch", "torchvision", "timm", "lightning", "ray", "numpy", "pillow", "hydra-core")
-POLL_S, LOST_S, LEFT_S = 0.2, 20.0, 60.0  # between looks; until a dead node is known; a dead lock
+POLL_S, LOST_S = 0.2, 20.0  # between looks; until a node that is gone is known to be
 SOME_PHOTOS = 3  # of each split, that every node must have
-
-
-class StopsAtFile(Callback):
-    """Tells the run to stop when a file appears: signals reach the command, and not its workers."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
-        if trainer.is_global_zero and self.path.exists():
-            callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
-            for each in callbacks:
-                if isinstance(each, Interruption):
-                    each.tell("the command was told to stop")
-
-
-@dataclass(frozen=True)
-class Job:
-    """What each worker is told. Travels to other machines as it is."""
-
-    settings: str  # YAML
-    folder: str  # the working folder
-    overrides: tuple[str, ...]
-    repeats: Run | None
-    stop: str
 
 
 def train_on_ray(
@@ -86,6 +56,7 @@ def train_on_ray(
         )
     _make_absolute(settings)
     out = Path(settings.paths.output_dir)
+    new = not out.exists()
     out.parent.mkdir(parents=True, exist_ok=True)
     with joined() as cluster, listening(cluster, log.warning) as ear:
         _look_before(cluster, settings, workers, options)
@@ -101,6 +72,9 @@ def train_on_ray(
             )
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
+            if new:
+                with suppress(OSError):  # there is something in it, or it was never made
+                    out.rmdir()
     return read_run(out)
 
 
@@ -153,8 +127,10 @@ def _attempts(
         faults = cluster.ray.get(ear.take_faults.remote())
         if failure is None:
             return
+        if faults and present <= {node.id for node in cluster.nodes()}:
+            raise _first(faults)
         if not _is_loss(cluster, failure, present):
-            raise _first(faults) if faults else _unforeseen(failure)
+            raise _unforeseen(failure)
         newest = next(iter(checkpoints_of(out)), None)
         log.warning(
             "a worker was lost after %.0f s: going on from %s, attempt %d of %d",
@@ -230,6 +206,7 @@ def _fit(
         ),
     )
     ended: list[Exception | None] = []
+    over = threading.Event()  # Thread.join that a signal interrupts takes the thread for ended
 
     def fit() -> None:
         try:
@@ -237,21 +214,24 @@ def _fit(
             ended.append(None)
         except Exception as error:
             ended.append(error)
+        finally:
+            over.set()
 
     # In a thread of its own: Ray would take Ctrl-C, and end the workers in the middle of a step.
-    thread = threading.Thread(target=fit, name="kennel-ray-train", daemon=True)
-    thread.start()
+    threading.Thread(target=fit, name="kennel-ray-train", daemon=True).start()
     told: BaseException | None = None
-    while thread.is_alive():
+    while not over.is_set():
         try:
-            thread.join(POLL_S)
+            over.wait(POLL_S)
         except KeyboardInterrupt as stop:
             if told is not None:
                 raise
             told = stop
             Path(job.stop).touch()
-    if told is not None:
-        raise _stopped(told, Path(OmegaConf.create(job.settings).paths.output_dir))
+    out = Path(OmegaConf.create(job.settings).paths.output_dir)
+    done = (out / RUN_JSON).is_file() and read_run(out).status == "done"
+    if told is not None and not done:
+        raise _stopped(told, out)
     return ended[0]
 
 
@@ -262,49 +242,6 @@ def _stopped(told: BaseException, out: Path) -> BaseException:
         stop.message = f"{newest} is kept, and nothing was left half-written."
         stop.fix = f"kennel train ckpt_path=last paths.output_dir={out} and its other settings"
     return stop
-
-
-def train_worker(told: dict[str, Any]) -> None:
-    """What each worker does: the run, as one of its processes."""
-    import kennel.learn  # noqa: F401 - before anything that imports torchvision
-
-    job, ear = cast(Job, told["job"]), told["ear"]
-    os.environ[IN_RAY] = "1"
-    os.chdir(job.folder)
-    from ray.train import get_context
-
-    from kennel.learn.train import train
-
-    context = get_context()
-    settings = check_settings(cast(DictConfig, OmegaConf.create(job.settings)))
-    first = context.get_world_rank() == 0
-    out = Path(settings.paths.output_dir)
-    until = time.monotonic() + LEFT_S
-    while first and who_holds(out) is Hold.HELD and time.monotonic() < until:
-        time.sleep(POLL_S)  # for a worker of a node that was lost to be gone
-    logging.getLogger("kennel").propagate = False
-    with speaking(ear, "kennel" if first else "kennel.silent"):
-        try:
-            train(
-                settings,
-                count=_silent,
-                overrides=job.overrides,
-                repeats=job.repeats,
-                callbacks=[StopsAtFile(Path(job.stop))],
-            )
-        except Stopped:
-            return  # run.json and the checkpoint say it
-        except KennelError as error:
-            where = f"worker {context.get_world_rank()} on {context.get_node_rank()}"
-            fault = (type(error).__name__, error.message, error.fix)
-            import ray
-
-            ray.get(ear.fail.remote(*fault))
-            raise RuntimeError(f"{where}: {json.dumps(fault)}") from None
-
-
-def _silent(total: int, what: str) -> Callable[[Path], None]:
-    return lambda _: None
 
 
 def _is_loss(cluster: Cluster, failure: Exception, present: set[str]) -> bool:

@@ -35,7 +35,7 @@ from kennel.learn.capacity import (
 )
 from kennel.learn.checkpoints import Checkpoints
 from kennel.learn.features import FeatureData
-from kennel.learn.interruption import leaving_on_sigterm
+from kennel.learn.interruption import StoppedApart, leaving_on_sigterm
 from kennel.learn.learner import Learner
 from kennel.learn.lesson import lesson_of
 from kennel.learn.memory import keep_freed_memory
@@ -165,6 +165,8 @@ def _carry_out(
         if trial is not None and settings.trainer.get("auto_batch"):
             most = len(dataset.split("train"))
             set_batch(settings, choose_batch(trial, trainer, most=most))
+        if trainer.world_size > 1:
+            trial = None  # one process alone takes no step of several
         data, learner = lesson_of(settings, trainer, dataset, model, count)
         numbers = _numbers(settings, trainer, data)
         if resume is not None:
@@ -288,11 +290,20 @@ def _fit(
         raise (
             left.__context__ if isinstance(left.__context__, Stopped) else KeyboardInterrupt
         ) from None
+    except StoppedApart as apart:
+        status = "stopped"
+        raise apart.stop from None
     except (OSError, RuntimeError, MemoryError) as error:
         if keeper is not None and keeper.failed is not None:  # and loggers that failed after it
             raise keeper.failed from error
         if out_of_memory(error):
             learner.zero_grad()
+            if trainer.world_size > 1:
+                raise RunError(
+                    f"there was not enough memory for data.batch_size={batch_size} in process "
+                    f"{trainer.global_rank}.",
+                    fix="a smaller one: trainer=default trainer.auto_batch=true finds what fits",
+                ) from error
             raise batch_that_fits(error, trial, batch_size) from error
         if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
             raise RunError(

@@ -13,9 +13,18 @@ from kennel.cli import Parser, Verb
 
 # In the order of the work.
 WHAT = {
+    "cost": "what a deployment costs, before it exists",
+    "rehearse": "the whole of it on this machine, without an account",
+    "deploy": "the stacks, the image and the function, checked when it answers",
+    "status": "what stands, what answers, what it cost this month",
+    "logs": "what the function said",
+    "destroy": "all of it removed; data stays unless it is named",
+    "sweep": "what is left that no stack has, removed or counted",
+    "doctor": "what account, machine and settings lack for it",
     "runner": "a machine with a GPU for one job of a workflow",
 }
-EXAMPLE = """kennel cloud runner start --hours 4
+EXAMPLE = """kennel cloud cost
+  kennel cloud runner start --hours 4
   kennel cloud runner stop"""
 
 

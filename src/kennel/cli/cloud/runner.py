@@ -1,4 +1,4 @@
-"""`kennel cloud runner start|stop|sweep`: a machine with a GPU for one job of GitHub's.
+"""`kennel cloud runner start|stop|status|sweep`: a machine with a GPU for one job of GitHub's.
 
 It is rented in AWS, takes one job, and is gone: after the job, after a stop, and in any case at its
 limit, which is kept outside the machine and outside GitHub. Settings come from the environment, as
@@ -18,20 +18,23 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from kennel.cloud.runner import Ended
+    from kennel.cloud.standing import Standing
     from kennel.github import Api
 
 EXAMPLE = """kennel cloud runner start --hours 4
+  kennel cloud runner start --type "g4dn.xlarge g5.xlarge=1.01" --market spot-first
+  kennel cloud runner status
   kennel cloud runner stop
   kennel cloud runner sweep"""
 COLUMN = 12
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("do", choices=["start", "stop", "sweep"], help="what is done")
+    parser.add_argument("do", choices=["start", "stop", "status", "sweep"], help="what is done")
     parser.add_argument(
         "--name",
         metavar="NAME",
-        help="of the runner (default: kennel-GITHUB_RUN_ID-GITHUB_RUN_ATTEMPT)",
+        help="of the runner (default: kennel-GITHUB_RUN_ID-GITHUB_RUN_ATTEMPT; status: of all)",
     )
     parser.add_argument(
         "--hours",
@@ -42,15 +45,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--type",
-        metavar="TYPE",
+        metavar="TYPES",
         default=os.environ.get("KENNEL_RUNNER_TYPE") or "g4dn.xlarge",
-        help="of the machine (default: KENNEL_RUNNER_TYPE, or g4dn.xlarge)",
+        help="of the machine, the best first; one that the price book does not have with its "
+        "dollars an hour, as in g5.xlarge=1.01 (default: KENNEL_RUNNER_TYPE, or g4dn.xlarge)",
+    )
+    parser.add_argument(
+        "--subnets",
+        metavar="SUBNETS",
+        default=os.environ.get("KENNEL_RUNNER_SUBNETS") or "",
+        help="one a zone, tried in this order (default: KENNEL_RUNNER_SUBNETS, or the launch "
+        "template's own)",
     )
     parser.add_argument(
         "--market",
-        choices=["spot", "on-demand"],
+        choices=["spot", "on-demand", "spot-first"],
         default=os.environ.get("KENNEL_RUNNER_MARKET") or "on-demand",
-        help="spot costs a third and may be taken away (default: KENNEL_RUNNER_MARKET, on-demand)",
+        help="spot costs a third and may be taken away; spot-first takes on-demand where there is "
+        "none (default: KENNEL_RUNNER_MARKET, on-demand)",
+    )
+    parser.add_argument(
+        "--most-usd",
+        metavar="USD",
+        default=os.environ.get("KENNEL_RUNNER_MOST_USD") or "1.25",
+        help="an hour; no dearer type is rented (default: KENNEL_RUNNER_MOST_USD, or 1.25)",
     )
 
 
@@ -59,8 +77,14 @@ def run(args: argparse.Namespace) -> int:
 
     if args.do == "sweep":
         return _ended(runner.sweep(), args, nothing="no runner is past its time")
+    if args.do == "status":
+        return _status(args, "*" if args.name is None else runner.checked_name(args.name))
     name = (
-        runner.run_name(_set("GITHUB_RUN_ID"), os.environ.get("GITHUB_RUN_ATTEMPT") or "1")
+        runner.run_name(
+            _set("GITHUB_RUN_ID"),
+            os.environ.get("GITHUB_RUN_ATTEMPT") or "1",
+            os.environ.get("KENNEL_RUNNER_ROUND") or "1",
+        )
         if args.name is None
         else runner.checked_name(args.name)
     )
@@ -69,18 +93,22 @@ def run(args: argparse.Namespace) -> int:
 
 def _start(args: argparse.Namespace, name: str) -> int:
     from kennel.cloud.machine import Wish
+    from kennel.cloud.offers import kinds_named, most_named, subnets_named
     from kennel.cloud.runner import start
 
     wish = Wish(
         name=name,
         template=os.environ.get("KENNEL_RUNNER_TEMPLATE", ""),
-        instance_type=args.type,
+        kinds=kinds_named(args.type),
+        subnets=subnets_named(args.subnets),
         market=args.market,
+        most_usd=most_named(args.most_usd),
         hours=args.hours,
         ender=os.environ.get("KENNEL_RUNNER_ENDER", ""),
         app_id=os.environ.get("KENNEL_APP_ID", ""),
         app_key=os.environ.get("KENNEL_APP_KEY", ""),
         group_id=_number("KENNEL_RUNNER_GROUP", 1),
+        deployment=os.environ.get("KENNEL_DEPLOYMENT") or "kennel",
     )
     rented = start(wish, _github(), say=lambda words: print(words, file=sys.stderr, flush=True))
     if told := os.environ.get("GITHUB_OUTPUT"):
@@ -89,10 +117,44 @@ def _start(args: argparse.Namespace, name: str) -> int:
     if args.json:
         print(json.dumps(asdict(rented), indent=2))
         return 0
-    print(f"{'machine':<{COLUMN}}{rented.instance_id}, {args.type}, {args.market}")
-    print(f"{'ends':<{COLUMN}}{rented.until} at the latest")
+    print(f"{'machine':<{COLUMN}}{rented.instance_id}, {rented.instance_type}, {rented.market}")
+    print(f"{'ends':<{COLUMN}}{rented.until} at the latest, for {rented.usd_at_most:.2f} $ at most")
     print(f"next: kennel cloud runner stop --name {rented.name}")
     return 0
+
+
+def _status(args: argparse.Namespace, name: str) -> int:
+    from kennel.cloud.standing import standing
+
+    app_id, app_key = os.environ.get("KENNEL_APP_ID"), os.environ.get("KENNEL_APP_KEY")
+    found = (
+        standing(name, _github(), app_id=app_id, app_key=app_key)
+        if app_id and app_key
+        else standing(name)
+    )
+    if args.json:
+        print(json.dumps([asdict(each) for each in found], indent=2))
+        return 0
+    for each in found:
+        _say(each)
+    if not found:
+        print("no machine of that name runs" if args.name else "no machine runs")
+    return 0
+
+
+def _say(each: Standing) -> None:
+    cost = "unknown price" if each.usd_so_far is None else f"{each.usd_so_far:.2f} $ at most"
+    rows = {
+        each.name: f"{each.instance_id}, {each.instance_type}, {each.market}, {each.state}",
+        "  where": each.zone,
+        "  since": each.since,
+        "  until": each.until or "its tag does not say; kennel cloud runner sweep ends it",
+        "  limit": each.limit or "NONE: nothing ends it from outside but a sweep",
+        "  so far": cost,
+        "  at GitHub": each.registered or "not asked: KENNEL_APP_ID, KENNEL_APP_KEY",
+    }
+    for key, value in rows.items():
+        print(f"{key:<{COLUMN}}{'' if len(key) < COLUMN else ' '}{value}")
 
 
 def _stop(args: argparse.Namespace, name: str) -> int:

@@ -142,7 +142,9 @@ def start(
     ]
     with log.open("wb") as file:
         began = time.monotonic()
-        process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=file, stderr=file)
+        process = subprocess.Popen(
+            words, stdin=subprocess.DEVNULL, stdout=file, stderr=file, process_group=0
+        )
     return Container(process, log, _first(process), began)
 
 
