@@ -5,7 +5,8 @@ may be killed in the middle.
     python benchmarks/beyond/predict.py --photos 100000 --bundle BUNDLE --work DIR --lose
 
 Photos are drawn as benchmarks/many.py draws them, each another picture. The server is moto's, on
-the same cores: so what counts is the processor time of Kennel's own processes, workers among them.
+the same cores: so what counts is the processor time of Kennel's own processes, the command and the
+workers (their start, and what of Ray runs in them, among it); Ray's own processes are named beside.
 Memory is the most that each process held (RSS, looked at twice a second), and the most of all
 workers together.
 """
@@ -42,19 +43,23 @@ class Watch:
 
     def __init__(self, words: tuple[str, ...]) -> None:
         self._words, self._over = words, threading.Event()
-        self.cpu_s: dict[int, float] = {}
+        self.cpu_s: dict[tuple[str, int], float] = {}
         self.peak: dict[str, int] = {}
         self.workers = 0
-        self._before: dict[int, float] = {}
+        self._before: dict[tuple[str, int], float] = {}
         self._look()
         self._before, self.cpu_s, self.peak, self.workers = dict(self.cpu_s), {}, {}, 0
         self._thread = threading.Thread(target=self._go, daemon=True)
         self._thread.start()
 
-    def close(self) -> float:
+    def close(self) -> dict[str, float]:
+        """Processor time by kind of process."""
         self._over.set()
         self._thread.join()
-        return sum(s - self._before.get(pid, 0.0) for pid, s in self.cpu_s.items())
+        spent = dict.fromkeys(self._words, 0.0)
+        for (name, pid), seconds in self.cpu_s.items():
+            spent[name] += seconds - self._before.get((name, pid), 0.0)
+        return spent
 
     def _go(self) -> None:
         while not self._over.wait(LOOK_EVERY_S):
@@ -70,8 +75,8 @@ class Watch:
                 times, memory = process.cpu_times(), process.memory_info().rss
             except psutil.Error:
                 continue
-            self.cpu_s[process.pid] = times.user + times.system
             name = next(word for word in self._words if word in command)
+            self.cpu_s[name, process.pid] = times.user + times.system
             self.peak[name] = max(self.peak.get(name, 0), memory)
             together += memory if name == "MapWorker" else 0
         self.workers = max(self.workers, together)
@@ -145,12 +150,14 @@ def _measure(name: str, words: list[str], photos: int, ours: tuple[str, ...]) ->
         text=True,
         check=False,
     )
-    wall_s, cpu_s = time.perf_counter() - began, watch.close()
+    wall_s, spent = time.perf_counter() - began, watch.close()
+    cpu_s = spent["kennel predict"] + spent.get("MapWorker", 0.0)
+    by = ", ".join(f"{process} {seconds:.1f} s" for process, seconds in spent.items())
     peak = {process: f"{peak / 1e6:.0f} MB" for process, peak in watch.peak.items()}
     last = done.stderr.strip().splitlines()[-1:]
     print(
         f"{name}: exit {done.returncode}, {wall_s:.1f} s ({last}), "
-        f"{cpu_s:.1f} s of processor time: {photos / cpu_s:.1f} photos a second and core; "
+        f"processor time {by}; {photos / cpu_s:.1f} photos a second and core of Kennel's own; "
         f"peak {peak}, workers together {watch.workers / 1e6:.0f} MB\n"
         f"  {done.stdout.strip() or done.stderr.strip()}",
         flush=True,

@@ -78,8 +78,8 @@ def answer_beyond(args: argparse.Namespace, bundle: Bundle, photos: Photos, *, b
 
 
 class _Listed:
-    """Names of photos, gone through once and kept packed: eight bytes each or so, where paths are
-    alike.
+    """Names of photos, gone through once and kept packed: 3 bytes each where they are numbers, 23
+    where they are random.
     """
 
     def __init__(self, photos: Photos) -> None:
