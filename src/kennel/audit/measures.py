@@ -7,7 +7,7 @@ are decoded once.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,12 +64,16 @@ class Measures:
 
 
 def measure_photos(
-    files: Sequence[Path], *, on_photo: Callable[[Path], None] | None = None
+    files: Sequence[Path],
+    *,
+    on_photo: Callable[[Path], None] | None = None,
+    reads: Iterable[Read] | None = None,
 ) -> Measures:
     """Reads every file once, in as many threads as there are cores. Raises for no photo.
 
     Args:
         on_photo: called with each file after it was read, in order.
+        reads: what `read_file` gives of each file, in order, where others read them.
     """
     n = len(files)
     measures = Measures(
@@ -89,10 +93,11 @@ def measure_photos(
     )
     seen: dict[str, int] = {}  # sha256 -> the first row that has it
 
-    def look(file: Path) -> _Read:
+    def look(file: Path) -> Read:
         return _look(file, known=seen)
 
-    for at, (file, read) in enumerate(zip(files, read_all(look, files), strict=True)):
+    each = read_all(look, files) if reads is None else reads
+    for at, (file, read) in enumerate(zip(files, each, strict=True)):
         measures.sha256[at] = read.sha256
         measures.bytes[at] = read.bytes
         if read.missing:
@@ -110,7 +115,7 @@ def measure_photos(
 
 
 @dataclass(frozen=True, eq=False)
-class _Seen:
+class Seen:
     traces: Traces
     sharpness: float
     contrast: float
@@ -121,38 +126,43 @@ class _Seen:
 
 
 @dataclass(frozen=True, eq=False)
-class _Read:
+class Read:
     """One file. `seen` is None where it cannot be decoded, or where its bytes are known."""
 
     sha256: str = ""
     bytes: int = 0
     trouble: str = ""
     missing: bool = False
-    seen: _Seen | None = None
+    seen: Seen | None = None
 
 
-def _look(file: Path, *, known: dict[str, int]) -> _Read:
+def read_file(file: Path) -> Read:
+    """What the pass notes of one file, for who reads it elsewhere: about a kilobyte."""
+    return _look(file, known={})
+
+
+def _look(file: Path, *, known: dict[str, int]) -> Read:
     try:
         if not file.is_file():
             lost = file.is_symlink() and not file.exists()
             why = "it is a link to a file that is not there" if lost else "there is no such file"
-            return _Read(trouble=why, missing=True)
+            return Read(trouble=why, missing=True)
         content = file.read_bytes()
     except OSError as error:
-        return _Read(trouble=f"it cannot be opened: {error.strerror}")
+        return Read(trouble=f"it cannot be opened: {error.strerror}")
     sha256 = hashlib.sha256(content).hexdigest()
     if sha256 in known:
-        return _Read(sha256, len(content))
+        return Read(sha256, len(content))
     try:
         seen = _see(content)
     except PhotoError as error:
         words = error.message.removeprefix("the photo ").rstrip(".")
         trouble = words.removeprefix("cannot be decoded: ")
-        return _Read(sha256, len(content), trouble)
-    return _Read(sha256, len(content), seen=seen)
+        return Read(sha256, len(content), trouble)
+    return Read(sha256, len(content), seen=seen)
 
 
-def _see(content: bytes) -> _Seen:
+def _see(content: bytes) -> Seen:
     # At the same scale as `kennel index` reads it, so that both see the same copies.
     small = open_photo(content, at_least=SIDE)
     traces = read_traces(content)
@@ -164,7 +174,7 @@ def _see(content: bytes) -> _Seen:
     light, dark = (_percentile(grey, share) for share in (0.05, 0.95))
     levels = np.asarray(grey, np.float32)
     sharpness, brightness = _sharpness(levels), float(levels.mean())
-    return _Seen(traces, sharpness, _contrast(image), brightness, dark, light, sketch(small))
+    return Seen(traces, sharpness, _contrast(image), brightness, dark, light, sketch(small))
 
 
 def _shrunk(image: Image.Image) -> Image.Image:
@@ -203,7 +213,7 @@ def _percentile(grey: Image.Image, share: float) -> int:
     return int(np.searchsorted(below, share * below[-1]))
 
 
-def _note(measures: Measures, at: int, seen: _Seen) -> None:
+def _note(measures: Measures, at: int, seen: Seen) -> None:
     measures.size[at] = seen.traces.size
     measures.place[at], measures.serial[at] = seen.traces.place, seen.traces.serial
     measures.sharpness[at], measures.contrast[at] = seen.sharpness, seen.contrast
