@@ -13,7 +13,6 @@ workers together.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import subprocess
 import sys
@@ -153,7 +152,7 @@ def _measure(name: str, words: list[str], photos: int, ours: tuple[str, ...]) ->
         f"{name}: exit {done.returncode}, {wall_s:.1f} s ({last}), "
         f"{cpu_s:.1f} s of processor time: {photos / cpu_s:.1f} photos a second and core; "
         f"peak {peak}, workers together {watch.workers / 1e6:.0f} MB\n"
-        f"  {json.loads(done.stdout) if done.stdout else done.stderr}",
+        f"  {done.stdout.strip() or done.stderr.strip()}",
         flush=True,
     )
 

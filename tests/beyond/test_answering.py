@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import signal
 import subprocess
 import sys
@@ -110,7 +111,7 @@ def test_a_bucket_becomes_a_bucket_of_answers_with_the_rows_of_one_machine(
 
 
 def test_a_node_that_is_lost_loses_no_answer(
-    nodes: Nodes, bundle: Bundle, whole: Path, tmp_path: Path
+    nodes: Nodes, bundle: Bundle, whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     to, lost = tmp_path / "answers", []
 
@@ -122,8 +123,9 @@ def test_a_node_that_is_lost_loses_no_answer(
 
     thread = threading.Thread(target=lose)
     thread.start()
-    assert main(words(bundle, to)) == 0
+    assert main([*words(bundle, to), "--json"]) == 0
     thread.join()
+    assert json.loads(capsys.readouterr().out)["rows"] == PHOTOS
     assert lost[0] < PHOTOS // ROWS, "it was lost when all was done"
     assert_same(to, whole)
 

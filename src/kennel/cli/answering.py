@@ -5,6 +5,7 @@ files. What a killed run wrote stays; the same command does the rest.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import signal
 import sys
@@ -51,7 +52,7 @@ def answer_beyond(args: argparse.Namespace, bundle: Bundle, photos: Photos, *, b
     if not listed.total:
         raise UsageError(f"{args.files_from} names no photo.", fix="give it a path a line")
     task = task_of(bundle, place=place, top=top, batch=batch)
-    with joined() as cluster:
+    with contextlib.redirect_stdout(sys.stderr), joined() as cluster:  # Ray prints what it loses
         folder = place.path if isinstance(place, files.Folder) else None
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)

@@ -11,7 +11,7 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -206,7 +206,7 @@ def _reads(
     from kennel.beyond.cluster import joined
     from kennel.beyond.measuring import PACKAGES, SOME, measured
 
-    with joined() as cluster:
+    with redirect_stdout(sys.stderr), joined() as cluster:  # Ray prints what it loses
         cluster.refuse_unlike(
             PACKAGES,
             paths={"the folder of photos": subject.photos_dir},
