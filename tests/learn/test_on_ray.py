@@ -189,7 +189,7 @@ def test_the_same_study_has_the_same_trials_with_and_without_ray(
         process = begun(nodes, "tune", *asked, cwd=home)
         _, complained = process.communicate(timeout=LONG_S)
         assert process.returncode == 0, complained
-        assert complained.count("trial ") == 2 * 5 - 1 or "5/5" in complained
+        assert "5/5" in complained
         assert (home / "studies" / "study" / "index.html").is_file()
         found.append([(t.state, t.params, t.value, t.intermediate_values) for t in trials(home)])
     assert found[0] == found[1]
