@@ -24,7 +24,11 @@ from kennel.cli import main
 
 pytest.importorskip("ray", reason="the extra ray is not installed")
 parquet = pytest.importorskip("pyarrow.parquet")
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::ResourceWarning")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.cluster,
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+]
 PHOTOS, ROWS = 160, 16
 FROM = "s3://my-photos/photos"
 

@@ -43,6 +43,7 @@ def test_what_others_read_gives_the_same_measures(photos: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.cluster
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 def test_an_audit_by_a_cluster_finds_the_same_as_alone(
     photos: Path,

@@ -26,7 +26,11 @@ from kennel.learn.tuning import storage
 from kennel.run import checkpoints_of, read_run
 
 pytest.importorskip("ray", reason="the extra ray is not installed")
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::ResourceWarning")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.cluster,
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+]
 CPU = "trainer.accelerator=cpu"
 LONG_S = 600  # that a machine with other work may take
 
