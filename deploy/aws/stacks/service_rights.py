@@ -21,7 +21,7 @@ TOPICS = """CreateTopic DeleteTopic GetTopicAttributes ListSubscriptionsByTopic
     ListTagsForResource SetTopicAttributes Subscribe TagResource UntagResource"""
 IMAGES = "BatchGetImage GetDownloadUrlForLayer GetRepositoryPolicy"
 ROLES = """DeleteRole DeleteRolePolicy GetRole GetRolePolicy ListAttachedRolePolicies
-    ListRolePolicies TagRole UntagRole UpdateAssumeRolePolicy UpdateRole
+    ListRolePolicies ListRoleTags TagRole UntagRole UpdateAssumeRolePolicy UpdateRole
     UpdateRoleDescription"""
 
 
