@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -106,7 +107,8 @@ def place(venv: Path | None) -> Iterator[Place]:
         hub.verify = verify
         own = scratch / "venv"
         if venv is None:
-            own.mkdir()
+            # Here, because each tree has it by a link, and `python -m venv` makes none of those.
+            subprocess.run([sys.executable, "-m", "venv", own], check=True)
         else:
             borrow(venv.absolute(), own)
         here = Place(scratch, cloud, hub, spaces, key, own, venv is not None)
