@@ -50,6 +50,17 @@ train = ["torch", "torchvision"]
 tools = ["collar"]
 compose = ["collar"]
 """
+APP = """\
+[project]
+name = "app"
+version = "0"
+requires-python = ">=3.11"
+dependencies = ["collar"]
+[dependency-groups]
+test = ["collar"]
+[tool.uv]
+package = false
+"""
 BESIDES = ("editables", "hatchling", "setuptools", "uv", "wheel")
 
 
@@ -205,6 +216,8 @@ def locked_project(folder: Path, env: dict[str, str]) -> Path:
     (folder / "pyproject.toml").write_text(PROJECT, encoding="utf-8")
     shutil.copy(ROOT / "tools" / "lock.py", folder / "tools")
     shutil.copy(ROOT / "locks" / "held.txt", folder / "locks")
+    (folder / "deploy" / "aws").mkdir(parents=True)
+    (folder / "deploy" / "aws" / "pyproject.toml").write_text(APP, encoding="utf-8")
     done = subprocess.run(
         [sys.executable, "tools/lock.py"],
         cwd=folder,

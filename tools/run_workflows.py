@@ -20,7 +20,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -188,8 +188,11 @@ def looked(
     inputs: Mapping[str, str],
     needs: Mapping[str, Any] | None = None,
     steps: Mapping[str, Any] | None = None,
+    matrix: Mapping[str, Sequence[str]] | None = None,
 ) -> Any:
-    """What a name in an expression stands for. One that nobody knows ends the check."""
+    """What a name in an expression stands for; of a matrix its first. One that nobody knows ends
+    the check.
+    """
     set_up = {
         "AWS_REGION": "us-east-1",
         "AWS_RUNNER_ROLE": "arn:aws:iam::123456789012:role/kennel-runner",
@@ -226,6 +229,8 @@ def looked(
             return set_up[rest] if scenario.registry else ""
         if kind == "inputs":
             return inputs.get(rest, "")
+        if kind == "matrix" and matrix is not None:
+            return matrix[rest][0]
         if kind in ("needs", "jobs", "steps"):
             which, what, *key = rest.split(".")
             found = (steps if kind == "steps" else needs) or {}
@@ -259,7 +264,14 @@ class Job:
         steps: dict[str, Any] = {}
         good = True
         for step in steps_of(self.wish):
-            look = looked(self.scenario, self.here, inputs=self.inputs, needs=needs, steps=steps)
+            look = looked(
+                self.scenario,
+                self.here,
+                inputs=self.inputs,
+                needs=needs,
+                steps=steps,
+                matrix=self.wish.get("strategy", {}).get("matrix"),
+            )
             condition = step.get("if")
             wanted = value_of(condition, look) if condition else good
             if not wanted or (not good and "always()" not in str(condition)):
@@ -330,6 +342,7 @@ class Job:
             "GITHUB_ACTIONS": "true",
             "GITHUB_API_URL": self.here.hub.address,
             "GITHUB_REPOSITORY": REPOSITORY,
+            "GITHUB_REPOSITORY_OWNER": REPOSITORY.partition("/")[0],
             "GITHUB_RUN_ID": str(1000 + list(SCENARIOS).index(self.name)),
             "GITHUB_RUN_ATTEMPT": "1",
             "GITHUB_REF_NAME": TAG,
