@@ -18,6 +18,7 @@ from kennel.cloud.rehearsal.door import Url
 from kennel.cloud.rehearsal.sandbox import Configuration
 from kennel.errors import need
 
+STOP_S = 5.0  # what its process has to end by itself
 ACCOUNT = "123456789012"
 ALIAS = "live"
 START_S = 60.0
@@ -215,5 +216,10 @@ def emulated(folder: Path, *, door: str, region: str, function: str) -> Iterator
             frozenset(said["moto"]),
         )
     finally:
-        process.kill()
-        process.wait()
+        assert process.stdin is not None
+        process.stdin.close()  # which ends it
+        try:
+            process.wait(timeout=STOP_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
