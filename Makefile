@@ -34,7 +34,7 @@ ROOT_BY ?= $(if $(filter 0,$(shell id -u)),,$(shell command -v sudo) $(if $(shel
 
 .DEFAULT_GOAL := help
 # <kennel>
-.PHONY: help setup demo repro train eval report inference serve ui space tune gpu evaluate promote champion pull test test-cluster test-fast check figures dist dist-check sbom pack runner-start runner-stop runner-status runner-sweep synth cloud-rehearse deploy comment badge release image-name workflows-check hparams tensorboard mlflow compose images images-check lock clean
+.PHONY: help setup demo repro train eval report inference serve ui space tune gpu evaluate promote champion pull test test-fast check figures dist dist-check sbom pack runner-start runner-stop runner-status runner-sweep synth cloud-rehearse deploy comment badge release image-name workflows-check hparams tensorboard mlflow compose images images-check lock clean
 # </kennel>
 # <project>
 #| .PHONY: help setup repro eval report inference serve ui space tune gpu evaluate promote champion pull pack runner-start runner-stop runner-status runner-sweep synth cloud-rehearse hparams tensorboard mlflow compose images pin index demo train check test clean
@@ -144,10 +144,7 @@ pull: setup ## photos and bundles that .dvc files name, from DVC's remote
 test: setup $(TOOLS)/ready $(CDK)/ready ## all tests, with coverage
 	$(CDK)/bin/python -m pytest -q -c deploy/aws/pyproject.toml deploy/aws/tests
 	$(BIN)/python -m coverage erase
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not cluster" --cov --cov-report=term --cov-report=xml $(ARGS)
-
-test-cluster: setup ## the tests that start a Ray cluster: ten minutes, six GiB
-	$(BIN)/python -m pytest -m cluster $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term --cov-report=xml $(ARGS)
 
 test-fast: setup $(TOOLS)/ready ## the tests that neither train nor build
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow" $(ARGS)

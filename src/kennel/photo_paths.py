@@ -1,5 +1,4 @@
-"""The photos that a command names: files, folders, prefixes of buckets, and lists of such names.
-Streamed, in order.
+"""The photos that a command names: files, folders, and lists of files. Streamed, in order.
 
 However many photos there are, what is held is the names of one folder at a time.
 """
@@ -15,12 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from kennel.bucket import Address, address_of, is_address, keys_below
 from kennel.decoding import PHOTO_SUFFIXES
 from kennel.errors import UsageError
 
 MOST_NAME_BYTES = 1 << 16  # of one name in a list: systems take 4096
-MOST_DEEP = 64  # parts of a key that become folders
 _BLOCK = 1 << 16
 
 
@@ -100,16 +97,14 @@ class Photos:
     """The photos that were named, to be gone through as often as is needed.
 
     Attributes:
-        paths: files, and folders or prefixes whose photos are all meant. A photo that several of
-            them name comes once, where it is named first.
+        paths: files, and folders whose photos are all meant. A photo that several of them name
+            comes once, where it is named first.
         listed: names of files; each comes as often as it is named.
     """
 
-    paths: Sequence[Path | Address]
+    paths: Sequence[Path]
     listed: PhotoList | None = None
-    _known: dict[Path | Address, int] = field(
-        init=False, default_factory=dict
-    )  # path -> its first place
+    _known: dict[Path, int] = field(init=False, default_factory=dict)  # path -> its first place
 
     def __post_init__(self) -> None:
         for place, path in enumerate(self.paths):
@@ -122,9 +117,6 @@ class Photos:
         """
         for place, path in enumerate(self.paths):
             if self._known[path] != place:
-                continue
-            if isinstance(path, Address):
-                yield from self._in_bucket(path, place)
                 continue
             if not path.is_dir():
                 if not self._before(path, place):
@@ -151,21 +143,6 @@ class Photos:
         """
         return sum(1 for _ in self)
 
-    def _in_bucket(self, address: Address, place: int) -> Iterator[Named]:
-        earlier = [each for each in self.paths[:place] if isinstance(each, Address)]
-        some = False
-        for key in _keys(address):
-            some = True
-            if not any(_names(each, address.bucket, key) for each in earlier):
-                below = key.removeprefix(address.folder) if key != address.key else key
-                within = [part for part in below.split("/") if part not in ("", ".", "..")]
-                yield Named(str(Address(address.bucket, key)), Path(*within[-MOST_DEEP:]))
-        if not some:
-            raise UsageError(
-                f"{address} has no photo below it.",
-                fix=f"photos end in {', '.join(sorted(PHOTO_SUFFIXES))}",
-            )
-
     def _before(self, photo: Path, place: int) -> bool:
         """Whether one of the paths before `place` names the photo, too."""
         if not place:
@@ -174,34 +151,6 @@ class Photos:
             return True
         within = any(self._known.get(folder, place) < place for folder in photo.parents)
         return within and _is_photo(photo.name) and photo.is_file()
-
-
-def place_named(word: str) -> Path | Address:
-    """What a word of the command names: a path, or an address in a bucket.
-
-    Raises:
-        UsageError: it begins as an address does, and is none.
-    """
-    return address_of(word) if is_address(word) else Path(word)
-
-
-def _keys(address: Address) -> Iterator[str]:
-    """Keys of photos: the one that is named, or all below the prefix. Hidden ones are none."""
-    if _is_photo(address.key.rpartition("/")[2]):
-        yield address.key
-        return
-    for key in keys_below(address):
-        below = key.removeprefix(address.folder)
-        if _is_photo(key.rpartition("/")[2]) and "/." not in f"/{below}":
-            yield key
-
-
-def _names(address: Address, bucket: str, key: str) -> bool:
-    """Whether an address means that photo, alone or among others."""
-    if address.bucket != bucket:
-        return False
-    single = _is_photo(address.key.rpartition("/")[2])
-    return key == address.key if single else key.startswith(address.folder)
 
 
 def _below(folder: Path) -> Iterator[Path]:

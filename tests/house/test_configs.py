@@ -409,8 +409,6 @@ def trainer_of(node: DictConfig) -> Any:
         "cpu": True,
     }
     node.pop("auto_batch")  # which kennel.learn.capacity reads
-    if node.pop("ray", None) is not None:  # its workers are made by kennel.learn.on_ray
-        node.strategy, node.devices = "auto", 1
     if here[node.accelerator]:
         devices = node.devices if node.get("strategy") != "ddp" else 1
         return instantiate(node, _convert_="all", devices=devices)

@@ -127,7 +127,6 @@ def test_an_answer_needs_three_libraries_and_no_torch(wheel: Path) -> None:
             "heic",
             "mlflow",
             "parquet",
-            "ray",
             "rehearse",
             "serve",
             "sign",

@@ -13,7 +13,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from io import FileIO
 from itertools import islice
 from pathlib import Path
@@ -21,7 +21,7 @@ from typing import BinaryIO
 
 import kennel
 from kennel.answers_table.formats import FORMATS
-from kennel.answers_table.row import Row, rounded
+from kennel.answers_table.row import Row, six_digits
 from kennel.bundle import Bundle
 from kennel.errors import KennelError, RunError, UsageError
 from kennel.hold import locking
@@ -231,7 +231,8 @@ def _head(begun: Begun) -> bytes:
 
 
 def _line(row: Row) -> bytes:
-    return json.dumps(rounded(row).document()).encode() + b"\n"
+    top = tuple((label, six_digits(probability)) for label, probability in row.top)
+    return json.dumps(replace(row, top=top).document()).encode() + b"\n"
 
 
 def _write(file: FileIO, content: bytes) -> None:

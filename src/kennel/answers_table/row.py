@@ -79,11 +79,6 @@ def readable(row: Row) -> Row:
     return replace(row, path=path, error=error)
 
 
-def rounded(row: Row) -> Row:
-    """The row as tables have it: its probabilities with six digits."""
-    return replace(row, top=tuple((label, six_digits(value)) for label, value in row.top))
-
-
 def six_digits(probability: float) -> float:
     """To six significant digits: as many as float32 logits are good for."""
     return float(f"{probability:.6g}")

@@ -7,7 +7,7 @@ are decoded once.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,16 +64,12 @@ class Measures:
 
 
 def measure_photos(
-    files: Sequence[Path],
-    *,
-    on_photo: Callable[[Path], None] | None = None,
-    reads: Iterable[Read] | None = None,
+    files: Sequence[Path], *, on_photo: Callable[[Path], None] | None = None
 ) -> Measures:
     """Reads every file once, in as many threads as there are cores. Raises for no photo.
 
     Args:
         on_photo: called with each file after it was read, in order.
-        reads: what `read_file` gives of each file, in order, where others read them.
     """
     n = len(files)
     measures = Measures(
@@ -93,11 +89,10 @@ def measure_photos(
     )
     seen: dict[str, int] = {}  # sha256 -> the first row that has it
 
-    def look(file: Path) -> Read:
+    def look(file: Path) -> _Read:
         return _look(file, known=seen)
 
-    each = read_all(look, files) if reads is None else reads
-    for at, (file, read) in enumerate(zip(files, each, strict=True)):
+    for at, (file, read) in enumerate(zip(files, read_all(look, files), strict=True)):
         measures.sha256[at] = read.sha256
         measures.bytes[at] = read.bytes
         if read.missing:
@@ -115,7 +110,7 @@ def measure_photos(
 
 
 @dataclass(frozen=True, eq=False)
-class Seen:
+class _Seen:
     traces: Traces
     sharpness: float
     contrast: float
@@ -126,43 +121,38 @@ class Seen:
 
 
 @dataclass(frozen=True, eq=False)
-class Read:
+class _Read:
     """One file. `seen` is None where it cannot be decoded, or where its bytes are known."""
 
     sha256: str = ""
     bytes: int = 0
     trouble: str = ""
     missing: bool = False
-    seen: Seen | None = None
+    seen: _Seen | None = None
 
 
-def read_file(file: Path) -> Read:
-    """What the pass notes of one file, for who reads it elsewhere: about a kilobyte."""
-    return _look(file, known={})
-
-
-def _look(file: Path, *, known: dict[str, int]) -> Read:
+def _look(file: Path, *, known: dict[str, int]) -> _Read:
     try:
         if not file.is_file():
             lost = file.is_symlink() and not file.exists()
             why = "it is a link to a file that is not there" if lost else "there is no such file"
-            return Read(trouble=why, missing=True)
+            return _Read(trouble=why, missing=True)
         content = file.read_bytes()
     except OSError as error:
-        return Read(trouble=f"it cannot be opened: {error.strerror}")
+        return _Read(trouble=f"it cannot be opened: {error.strerror}")
     sha256 = hashlib.sha256(content).hexdigest()
     if sha256 in known:
-        return Read(sha256, len(content))
+        return _Read(sha256, len(content))
     try:
         seen = _see(content)
     except PhotoError as error:
         words = error.message.removeprefix("the photo ").rstrip(".")
         trouble = words.removeprefix("cannot be decoded: ")
-        return Read(sha256, len(content), trouble)
-    return Read(sha256, len(content), seen=seen)
+        return _Read(sha256, len(content), trouble)
+    return _Read(sha256, len(content), seen=seen)
 
 
-def _see(content: bytes) -> Seen:
+def _see(content: bytes) -> _Seen:
     # At the same scale as `kennel index` reads it, so that both see the same copies.
     small = open_photo(content, at_least=SIDE)
     traces = read_traces(content)
@@ -174,7 +164,7 @@ def _see(content: bytes) -> Seen:
     light, dark = (_percentile(grey, share) for share in (0.05, 0.95))
     levels = np.asarray(grey, np.float32)
     sharpness, brightness = _sharpness(levels), float(levels.mean())
-    return Seen(traces, sharpness, _contrast(image), brightness, dark, light, sketch(small))
+    return _Seen(traces, sharpness, _contrast(image), brightness, dark, light, sketch(small))
 
 
 def _shrunk(image: Image.Image) -> Image.Image:
@@ -213,7 +203,7 @@ def _percentile(grey: Image.Image, share: float) -> int:
     return int(np.searchsorted(below, share * below[-1]))
 
 
-def _note(measures: Measures, at: int, seen: Seen) -> None:
+def _note(measures: Measures, at: int, seen: _Seen) -> None:
     measures.size[at] = seen.traces.size
     measures.place[at], measures.serial[at] = seen.traces.place, seen.traces.serial
     measures.sharpness[at], measures.contrast[at] = seen.sharpness, seen.contrast

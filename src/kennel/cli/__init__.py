@@ -7,7 +7,6 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
-import platform
 import signal
 import sys
 import traceback
@@ -18,7 +17,6 @@ from typing import NoReturn, Protocol, cast
 
 import kennel
 from kennel.errors import KennelError, Stopped
-from kennel.launched import process_number
 
 # In the order of the work. The summaries stand here so that `kennel --help` imports no verb.
 VERBS = {
@@ -90,13 +88,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         finally:
             sys.stdout.flush()  # here, where a reader that left early is still handled
     except KennelError as error:
-        number = process_number()
-        if number == 0 or error.exit_code != 2:  # wrong words are wrong in all processes alike
-            place = f"process {number} on {platform.node()}: " if number else ""
-            _say_error(place + error.message, error.fix)
+        _say_error(error.message, error.fix)
         return error.exit_code
     except Stopped as stop:
-        if process_number() != 0:
+        if os.environ.get("LOCAL_RANK", "0") != "0":
             # Of a run's processes the first says it. Lightning kills the first when another ends
             # with anything but 0, while it still writes what the run became.
             return 0

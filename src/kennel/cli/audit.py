@@ -10,8 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stdout
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
 
     from kennel.audit import LabelCheck, Measures, Pictures, Subject
     from kennel.audit.findings import Features
-    from kennel.audit.measures import Read
     from kennel.bundle import Preprocess
     from kennel.dataset import Dataset, Photo
 
@@ -85,13 +83,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--bundle", metavar="DIR", type=Path, help="take the resize rule from a bundle"
     )
     parser.add_argument(
-        "--engine",
-        choices=("local", "ray"),
-        default="local",
-        help="ray: files are hashed and measured by the Ray cluster at RAY_ADDRESS, or by one of "
-        "this machine (default: %(default)s)",
-    )
-    parser.add_argument(
         "--seed", metavar="N", type=int, default=0, help="of the folds behind wrong labels"
     )
 
@@ -117,8 +108,6 @@ def _refuse_together(args: argparse.Namespace) -> None:
         )
     if args.verify and (args.apply or args.decisions):
         raise UsageError("--verify looks for no copies.", fix="leave --verify out")
-    if args.engine != "local" and (args.verify or args.decisions):
-        raise UsageError("--engine ray is for the measuring of photos.", fix="leave --engine out")
     if args.bundle and args.resize:
         raise UsageError(
             "--bundle and --resize both say how photos are resized.", fix="leave one of them out"
@@ -159,8 +148,7 @@ def _audit(args: argparse.Namespace) -> int:
 
     counter = Counter(len(subject.photos), "photos read")
     files = [subject.file(photo) for photo in subject.photos]
-    with _reads(args, subject, files) as reads:
-        measures = measure_photos(files, on_photo=counter.tick, reads=reads)
+    measures = measure_photos(files, on_photo=counter.tick)
     counter.close()
     compared = Counter(0, "photos compared")
 
@@ -193,26 +181,6 @@ def _audit(args: argparse.Namespace) -> int:
         last = summary.applied(audit.removed, written, left) if written else summary.verdict(audit)
         print("\n".join([*summary.found(audit, args.to), *last]))
     return code
-
-
-@contextmanager
-def _reads(
-    args: argparse.Namespace, subject: Subject, files: Sequence[Path]
-) -> Iterator[Iterator[Read] | None]:
-    """What a cluster reads of the files; None where this process reads them."""
-    if args.engine == "local":
-        yield None
-        return
-    from kennel.beyond.cluster import joined
-    from kennel.beyond.measuring import PACKAGES, SOME, measured
-
-    with redirect_stdout(sys.stderr), joined() as cluster:  # Ray prints what it loses
-        cluster.refuse_unlike(
-            PACKAGES,
-            paths={"the folder of photos": subject.photos_dir},
-            files=[file for file in files[:SOME] if file.exists()],
-        )
-        yield measured(cluster, files, say=lambda words: print(words, file=sys.stderr))
 
 
 def _preprocess(args: argparse.Namespace) -> Preprocess:

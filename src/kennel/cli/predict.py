@@ -28,8 +28,7 @@ if TYPE_CHECKING:
 
 EXAMPLE = """\
 kennel predict bundles/<id> photo.jpg --top 3
-  find . -name '*.jpg' | kennel predict bundles/<id> --files-from - --table answers.csv
-  kennel predict --engine ray bundles/<id> s3://bucket/photos --to s3://bucket/answers"""
+  find . -name '*.jpg' | kennel predict bundles/<id> --files-from - --table answers.csv"""
 BATCH = 8  # photos a call of the model: more are no faster on a processor
 
 
@@ -41,10 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="folder that kennel export wrote, or a folder of such: the last one in it",
     )
     paths = parser.add_argument(
-        "paths",
-        metavar="PATH",
-        nargs="+",
-        help="photos, or folders of photos; s3://bucket/prefix too",
+        "paths", metavar="PATH", type=Path, nargs="+", help="photos, or folders of photos"
     )
     # Not nargs="*": before Python 3.13 that takes nothing at once where an option follows BUNDLE.
     paths.required = False
@@ -71,30 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--overwrite", action="store_true", help="let --table replace a finished table"
     )
     parser.add_argument(
-        "--to",
-        metavar="DIR",
-        help="write the photos with their answers under them; with --engine ray: the answers, as "
-        "Parquet files, into this folder or s3://bucket/prefix",
-    )
-    parser.add_argument(
-        "--engine",
-        choices=("local", "ray"),
-        default="local",
-        help="ray: by the workers of the Ray cluster at RAY_ADDRESS, or of one of this machine "
-        "(default: %(default)s)",
-    )
-    parser.add_argument(
-        "--workers",
-        metavar="N",
-        type=_positive,
-        help="with --engine ray: workers of one core (default: as many as the cluster has cores)",
-    )
-    parser.add_argument(
-        "--rows-a-file",
-        metavar="N",
-        type=_positive,
-        help="with --engine ray: photos a file, what a kill makes a worker do again "
-        "(default: 64 to 4096, by their number)",
+        "--to", metavar="DIR", type=Path, help="write the photos with their answers under them"
     )
     parser.add_argument(
         "--require-signature",
@@ -105,17 +78,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from kennel.bundle import read_bundle
     from kennel.infer import OnnxClassifier
-    from kennel.photo_paths import Photos, place_named
+    from kennel.named import bundle_named
+    from kennel.photo_paths import Photos
 
     _check_words(args)
-    bundle = _bundle(args)
-    photos = Photos([place_named(word) for word in args.paths or ()], _listed(args.files_from))
-    if args.engine == "ray":
-        from kennel.cli.answering import answer_beyond
+    path = bundle_named(args.bundle)
+    if args.require_signature is None:
+        bundle = read_bundle(path)
+    else:
+        from kennel.signing import require_signature
 
-        return answer_beyond(args, bundle, photos, batch=BATCH)
-    args.to = None if args.to is None else Path(args.to)
+        bundle = require_signature(path, public_key=args.require_signature)
+    photos = Photos(args.paths or (), _listed(args.files_from))
     total = photos.count()
     if not total:
         raise UsageError(f"{args.files_from} names no photo.", fix="give it a path a line")
@@ -132,34 +108,11 @@ def run(args: argparse.Namespace) -> int:
     return 1 if failed == total else 0
 
 
-def _bundle(args: argparse.Namespace) -> Bundle:
-    from kennel.bundle import read_bundle
-    from kennel.named import bundle_named
-
-    path = bundle_named(args.bundle)
-    if args.require_signature is None:
-        return read_bundle(path)
-    from kennel.signing import require_signature
-
-    return require_signature(path, public_key=args.require_signature)
-
-
 def _check_words(args: argparse.Namespace) -> None:
     if not args.paths and args.files_from is None:
         raise UsageError(
             "no photo is named.",
             fix="name photos or folders behind the bundle, or a list of them with --files-from",
-        )
-    if args.engine == "ray":
-        _check_words_beyond(args)
-    elif args.workers is not None or args.rows_a_file is not None:
-        raise UsageError(
-            "--workers and --rows-a-file are for --engine ray.", fix="add --engine ray"
-        )
-    elif args.to is not None and args.to.startswith("s3://"):
-        raise UsageError(
-            "--to writes pictures, and those go into a folder.",
-            fix="name a folder; or for answers as Parquet files add --engine ray",
         )
     if args.table is not None:
         from kennel.answers_table import check_format
@@ -167,24 +120,6 @@ def _check_words(args: argparse.Namespace) -> None:
         check_format(args.table)
     elif args.overwrite:
         raise UsageError("--overwrite is for --table.", fix="name a table, or leave it out")
-
-
-def _check_words_beyond(args: argparse.Namespace) -> None:
-    if args.table is not None or args.overwrite:
-        raise UsageError(
-            "--engine ray writes a folder of Parquet files, and --table is one file.",
-            fix="name the folder: --to DIR or --to s3://bucket/prefix",
-        )
-    if args.to is None:
-        raise UsageError(
-            "--engine ray does not know where the answers go.",
-            fix="--to DIR or --to s3://bucket/prefix",
-        )
-    if args.rows_a_file is not None and args.rows_a_file % BATCH:
-        raise UsageError(
-            f"--rows-a-file is {args.rows_a_file}; photos are answered {BATCH} at a time.",
-            fix=f"a multiple of {BATCH}, such as 1024",
-        )
 
 
 def _listed(path: Path | None) -> PhotoList | None:
@@ -288,14 +223,14 @@ def _answers(
     classifier: OnnxClassifier, named: Iterable[Named]
 ) -> Iterator[tuple[Named, Outputs | PhotoError]]:
     from kennel.evaluate import classify_all
+    from kennel.images import read_photo
     from kennel.machine import usable_cores
-    from kennel.reach import read_named
 
     preprocess = classifier.bundle.preprocess
     return classify_all(
         classifier,
         named,
-        lambda photo: read_named(photo.name, preprocess),
+        lambda photo: read_photo(Path(photo.name), preprocess),
         batch_size=BATCH,
         threads=usable_cores(),
     )

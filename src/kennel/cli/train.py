@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
@@ -13,7 +14,6 @@ from typing import Any
 
 from kennel.cli.progress import Counter
 from kennel.errors import need
-from kennel.launched import process_number
 
 OVERRIDES = True
 EXAMPLE = """kennel train experiment=quick data.csv=data/dataset.csv
@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
             from kennel.learn.train import train
         with quiet_libraries(), contextlib.redirect_stdout(sys.stderr):
             done = train(settings, count=_count, overrides=overrides_of_job(), repeats=then)
-        if process_number() != 0:
+        if os.environ.get("LOCAL_RANK", "0") != "0":
             return
         if done.dirty and done.git_commit is not None:
             sys.stderr.write(
@@ -116,8 +116,6 @@ def quiet_libraries() -> Any:
 
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(message)s"))
-    if process_number() != 0:  # of a run's processes the first says what all would say
-        handler.setLevel(logging.ERROR)
     own = logging.getLogger("kennel")
     own.addHandler(handler)
     for library in ("lightning.pytorch", "lightning.fabric"):

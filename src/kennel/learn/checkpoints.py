@@ -24,7 +24,7 @@ from tensorboard.compat.proto.event_pb2 import (
 
 from kennel.bundle import file_sha256, replacing
 from kennel.errors import RunError
-from kennel.learn.interruption import Interruption, for_this_thread
+from kennel.learn.interruption import Interruption
 from kennel.learn.metrics_csv import MetricsCsv
 from kennel.run import CHECKPOINT, checkpoints_of
 
@@ -271,7 +271,7 @@ class Checkpoints(Checkpoint):
                 f"kennel train ckpt_path=last paths.output_dir={Path(self.folder).parent} and its "
                 "other settings"
             )
-        return for_this_thread(stop)
+        return stop
 
 
 def is_whole(path: Path) -> bool:

@@ -30,22 +30,6 @@ METADATA = "/latest/meta-data/"  # of EC2, whose answers need a token
 TOKEN, TOKEN_TTL_S = "/latest/api/token", "21600"
 
 
-class StoppedApart(Exception):  # noqa: N818 - no error
-    """Stopped in another thread than the main one, as workers on a cluster are: there Lightning
-    cannot ignore further signals, which it does where it is stopped, and fails.
-    """
-
-    def __init__(self, stop: Stopped) -> None:
-        super().__init__(stop.why)
-        self.stop = stop
-
-
-def for_this_thread(stop: Stopped) -> Stopped | StoppedApart:
-    """What to raise, so that Lightning ends as it should."""
-    here = threading.current_thread() is threading.main_thread()
-    return stop if here else StoppedApart(stop)
-
-
 @contextmanager
 def leaving_on_sigterm() -> Iterator[None]:
     """SIGTERM raises Stopped in this block, so that what Ctrl-C would clean up is cleaned up."""
@@ -129,7 +113,7 @@ class Interruption(Callback):
             told = trainer.strategy.reduce_boolean_decision(told, all=False)
         self.leaving = told
         if told and not any(isinstance(each, Checkpoint) for each in trainer.callbacks):  # type: ignore[attr-defined]
-            raise for_this_thread(self.stopped())
+            raise self.stopped()
 
     def _on_signal(self, signum: int, frame: FrameType | None) -> None:
         name = "Ctrl-C" if signum == signal.SIGINT else signal.Signals(signum).name

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from copy import deepcopy
-from typing import Any, cast
+from typing import Any
 
 import lightning as L
 import torch
@@ -19,12 +19,9 @@ from kennel.errors import UsageError
 from kennel.learn.averaging import follow, warmed_up
 from kennel.learn.divergence import LossWatch, diverged
 from kennel.learn.groups import parameter_groups
-from kennel.learn.judging import PhotoMean
 from kennel.learn.models import Network
 from kennel.learn.order import epoch_seed
 from kennel.learn.settings import RecipeSettings
-
-RATES = ("lr", "initial_lr", "max_lr", "min_lr")  # in an optimiser's groups; the last two, OneCycle
 
 
 class Learner(L.LightningModule):
@@ -40,7 +37,6 @@ class Learner(L.LightningModule):
         total_steps: optimiser steps of the whole run, >= 1.
         label_weights: Float32[K], what a photo of each label weighs in the loss; or None.
         seed: of what is drawn in an epoch of frozen features; PhotoData seeds each step.
-        rate_factor: what the optimiser's learning rate was multiplied by for several processes.
     Attributes:
         network: whose weights the optimiser moves.
         average: their moving average; None where `recipe.ema` is 0.
@@ -56,10 +52,9 @@ class Learner(L.LightningModule):
         total_steps: int,
         label_weights: Tensor | None = None,
         seed: int = 0,
-        rate_factor: float = 1.0,
     ) -> None:
         super().__init__()
-        self.seed, self.rate_factor = seed, rate_factor
+        self.seed = seed
         self.network = network
         self.recipe = recipe
         self.make_optimizer, self.make_schedule = optimizer, schedule
@@ -74,7 +69,6 @@ class Learner(L.LightningModule):
         self.average = deepcopy(network).requires_grad_(False) if recipe.ema else None
         if recipe.compile:
             compile_network(network, recipe.compile_backend)
-        self.judging = nn.ModuleDict({"loss": PhotoMean(), "top1": PhotoMean()})
         self.watch = LossWatch(network.head.out_features, patience=recipe.diverged_after)
         # Lightning asks nobody for training mode: a network that came here in evaluation mode, as
         # from an export, would stay in it.
@@ -151,15 +145,9 @@ class Learner(L.LightningModule):
         """Float32[N, K], for callbacks that look at answers."""
         photos, truth = batch
         logits = self._logits(self.answering, photos)
-        self._judge("loss", F.cross_entropy(logits, truth), len(photos))
-        self._judge("top1", (logits.argmax(1) == truth).float().mean(), len(photos))
+        self._log("validation/loss", F.cross_entropy(logits, truth), len(photos))
+        self._log("validation/top1", (logits.argmax(1) == truth).float().mean(), len(photos))
         return logits
-
-    def _judge(self, name: str, value: Tensor, n: int) -> None:
-        """A validation figure, the mean over the photos of all processes."""
-        mean = cast(PhotoMean, self.judging[name])
-        mean.update(value, n)
-        self.log(f"validation/{name}", mean, batch_size=n, on_epoch=True, prog_bar=True)
 
     def configure_optimizers(self) -> Any:
         try:
@@ -178,23 +166,17 @@ class Learner(L.LightningModule):
             "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
         }
 
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["rate_factor"] = self.rate_factor
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Learning rates of a run that goes on with another number of processes follow it."""
-        other = self.rate_factor / checkpoint.get("rate_factor", 1.0)
-        if other == 1:
-            return
-        for state in checkpoint["optimizer_states"]:
-            for group in state["param_groups"]:
-                group.update({key: group[key] * other for key in RATES if key in group})
-        for schedule in checkpoint["lr_schedulers"]:
-            for key in ("base_lrs", "_last_lr"):
-                schedule[key] = [rate * other for rate in schedule.get(key, [])]
-
     def _log(self, name: str, value: Tensor, n: int) -> None:
-        self.log(name, value, batch_size=n, on_step=name.endswith("loss"), on_epoch=True)
+        train = name.startswith("train/")
+        self.log(
+            name,
+            value,
+            batch_size=n,
+            on_step=train and name.endswith("loss"),
+            on_epoch=True,
+            prog_bar=not train,
+            sync_dist=not train,
+        )
 
 
 def compile_network(network: Network, backend: str) -> None:

@@ -17,7 +17,6 @@ from kennel.learn.models import Model
 from kennel.learn.opening import Counting, PhotoCount
 from kennel.learn.parts import augmentations, made
 from kennel.learn.photos import PhotoData
-from kennel.learn.processes import batch_of_each, rate_factor, refuse_what_one_does
 from kennel.learn.progressive import Sides
 from kennel.learn.schedule import total_steps
 from kennel.learn.settings import ProgressiveSettings, RecipeSettings
@@ -42,9 +41,6 @@ def lesson_of(
             "random weights.",
             fix="experiment=scratch, or model=efficientnet_lite0",
         )
-    refuse_what_one_does(
-        settings, trainer.world_size, validation_photos=len(dataset.split("validation"))
-    )
     augment = augmentations(settings.data.augment)
     sides = None
     if settings.data.progressive is not None:
@@ -68,7 +64,7 @@ def lesson_of(
         data = PhotoData(
             dataset,
             model.preprocess,
-            batch_size=batch_of_each(settings, trainer.world_size),
+            batch_size=settings.data.batch_size,
             num_workers=settings.data.num_workers,
             augment=augment,
             mix=made(settings.data.mix, "data.mix"),
@@ -77,25 +73,14 @@ def lesson_of(
             sides=sides,
         )
     truth = data.training.truth
-    factor = rate_factor(settings, trainer.world_size)
     learner = Learner(
         model.network,
         recipe,
-        optimizer=made(_at_rate(settings.optimizer, factor), "optimizer"),
+        optimizer=made(settings.optimizer, "optimizer"),
         schedule=made(settings.schedule, "schedule"),
         total_steps=total_steps(trainer, data.steps_per_epoch(trainer.world_size)),
         label_weights=balanced_weights(truth, dataset.labels) if recipe.class_weights else None,
         seed=settings.seed,
-        rate_factor=factor,
     )
     learner.configure_optimizers()  # refuses now what Lightning would find out in the made folder
     return data, learner
-
-
-def _at_rate(optimizer: DictConfig, factor: float) -> DictConfig:
-    """The optimizer's settings with its learning rate multiplied."""
-    if factor == 1 or optimizer.get("lr") is None:
-        return optimizer
-    copy = optimizer.copy()
-    copy.lr = optimizer.lr * factor
-    return copy

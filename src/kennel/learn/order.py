@@ -24,30 +24,9 @@ def step_seed(seed: int, epoch: int, batch: int, *, process: int = 0) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 
-class Shares(DistributedSampler[int]):
-    """Every photo once, in order; of several processes each has every so-manieth. None comes twice,
-    so some may have one more than others.
-
-    Args:
-        n: photos, `processes` or more.
-        processes: of the run, this one of them being `process`.
-    """
-
-    def __init__(self, n: int, *, processes: int = 1, process: int = 0) -> None:
-        super().__init__(range(n), num_replicas=processes, rank=process, shuffle=False)  # type: ignore[arg-type]
-        self.mine = range(process, n, processes)
-
-    def __iter__(self) -> Iterator[int]:
-        return iter(self.mine)
-
-    def __len__(self) -> int:
-        return len(self.mine)
-
-
 class Shuffled(DistributedSampler[tuple[int, int]]):
     """Every photo once an epoch, as (index, seed of its augmentation); of several processes each
-    has its share, and some photos come twice so that all have as many. Batch by batch, all shares
-    together are the same photos, however many processes share a batch of that size.
+    has its share, and some photos come twice so that all have as many.
 
     Args:
         n: photos.

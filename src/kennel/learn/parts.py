@@ -18,9 +18,8 @@ from lightning.pytorch.callbacks import (
 )
 from omegaconf import DictConfig, open_dict
 
-from kennel.errors import KennelError, RunError, UsageError, need
+from kennel.errors import KennelError, RunError, UsageError
 from kennel.learn.augment import Augmentation
-from kennel.learn.processes import is_worker, plugins
 from kennel.learn.settings import is_own, read_own
 
 
@@ -75,7 +74,7 @@ def trainer_of(settings: DictConfig, *, more: Sequence[Callback] = ()) -> L.Trai
     if not loggers:  # to whom it would tell them
         callbacks = [c for c in callbacks if not isinstance(c, LearningRateMonitor)]
     # What the settings leave out stays out: Lightning would put in one of its own.
-    present: dict[str, Any] = {
+    present = {
         f"enable_{name}": any(isinstance(c, kind) for c in callbacks)
         for name, kind in (
             ("progress_bar", ProgressBar),
@@ -85,19 +84,11 @@ def trainer_of(settings: DictConfig, *, more: Sequence[Callback] = ()) -> L.Trai
     }
     node = settings.trainer.copy()
     with open_dict(node):
-        node.pop("ray", None)
-        if node.get("strategy") == "ray":
-            present |= _ray_parts()
-            node.pop("strategy"), node.pop("devices", None)
         node.pop("auto_batch", None)  # kennel.learn.capacity reads it; Lightning knows none
-        more_plugins = plugins(made(node.pop("plugins", None), "trainer.plugins"))
-        more_plugins += present.pop("plugins", [])
     try:
         make = made(node, "trainer", _partial_=True)
         # Hydra would make dictionaries of those that are dataclasses.
-        trainer = make(
-            callbacks=callbacks, logger=loggers or False, plugins=more_plugins, **present
-        )
+        trainer = make(callbacks=callbacks, logger=loggers or False, **present)
     except TypeError as error:
         raise UsageError(
             f"setting trainer: {str(error).splitlines()[0].rstrip('.')}.",
@@ -111,22 +102,3 @@ def trainer_of(settings: DictConfig, *, more: Sequence[Callback] = ()) -> L.Trai
         ) from error
     assert isinstance(trainer, L.Trainer)
     return trainer
-
-
-def _ray_parts() -> dict[str, Any]:
-    """What makes a trainer one of a group of Ray's workers.
-
-    Raises:
-        UsageError: this process is none.
-    """
-    if not is_worker():
-        raise UsageError(
-            "trainer=ray is for one run of several workers, and this is one process of its own.",
-            fix="trainer=default; a study runs its trials on Ray by tune.launcher=ray",
-        )
-    rays: Any = need("ray.train.lightning", extra="ray")
-    return {
-        "strategy": rays.RayDDPStrategy(),
-        "plugins": [rays.RayLightningEnvironment()],
-        "devices": 1,
-    }

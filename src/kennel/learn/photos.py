@@ -26,7 +26,7 @@ from kennel.errors import KennelError
 from kennel.images import normalise
 from kennel.learn.augment import Augmentation, Draw, RandomResizedCrop, vary_all
 from kennel.learn.canvas import Form, PhotoRows, fill_caches
-from kennel.learn.order import Shares, Shuffled, step_seed
+from kennel.learn.order import Shuffled, step_seed
 from kennel.learn.progressive import Sides
 from kennel.learn.resample import placed
 from kennel.learn.schedule import total_epochs
@@ -154,7 +154,7 @@ class PhotoData(L.LightningDataModule):
     Args:
         dataset: index and split.
         preprocess: what the network sees.
-        batch_size: of each process, >= 1.
+        batch_size: >= 1.
         num_workers: processes that read photos; -1 takes one for each usable core, at most 8, or
             none where the processor itself trains: readers take a core from a step that waits for
             all of them (docs/log.md).
@@ -232,13 +232,7 @@ class PhotoData(L.LightningDataModule):
         return self._loader(self.training, sampler=sampler, drop_last=self._drops_last(processes))
 
     def val_dataloader(self) -> DataLoader[Any]:
-        trainer: Any = self.trainer
-        if trainer is None or trainer.world_size == 1:
-            return self._loader(self.validation)
-        shares = Shares(
-            len(self.validation), processes=trainer.world_size, process=trainer.global_rank
-        )
-        return self._loader(self.validation, sampler=shares)
+        return self._loader(self.validation)
 
     def state_dict(self) -> dict[str, Any]:
         """Where training stands: the epoch, and how many of its batches are done."""

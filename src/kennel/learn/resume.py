@@ -21,25 +21,18 @@ from kennel.run import RUN_JSON, checkpoints_of, read_run
 log = logging.getLogger(__name__)
 # What the numbers of a run come from, besides its photos. Of a node named twice, the first counts.
 ALTERING = (
-    *(
-        "data.batch_size",
-        "data.share_batch",
-        "data.augment",
-        "data.mix",
-        "data.room",
-        "data.progressive",
-        "model",
-    ),
+    *("data.batch_size", "data.augment", "data.mix", "data.room", "data.progressive", "model"),
     *("recipe", "optimizer", "schedule", "seed"),
     *("callbacks.best_weights.monitor", "callbacks.best_weights.mode"),
     *("trainer.max_epochs", "trainer.max_steps", "trainer.accumulate_grad_batches"),
     *("trainer.gradient_clip_val", "trainer.precision", "trainer.limit_train_batches"),
     *("trainer.limit_val_batches", "trainer.overfit_batches", "trainer.strategy"),
+    *("trainer.devices",),
 )
 # Of these the checkpoint has state that means nothing to another.
 NEEDED = ("recipe.frozen", "optimizer._target_", "schedule._target_")
 # Of these an epoch that was begun consists.
-NEEDED_WITHIN = ("seed", "photos_a_batch", "batches_an_epoch")
+NEEDED_WITHIN = ("data.batch_size", "seed", "trainer.devices")
 
 
 def checkpoint_to_resume(ckpt_path: str | None, out: Path) -> Path | None:
@@ -111,14 +104,8 @@ def refuse_occupied(out: Path, ckpt_path: str | None) -> None:
         )
 
 
-def settings_of_numbers(
-    settings: DictConfig, *, processes: int = 1, photos_a_batch: int = 0, batches_an_epoch: int = 0
-) -> dict[str, Any]:
-    """The settings that a run's numbers come from, by path, and what follows of them.
-
-    Args:
-        processes: of the run. photos_a_batch: of all processes together.
-    """
+def settings_of_numbers(settings: DictConfig) -> dict[str, Any]:
+    """The settings that a run's numbers come from, by path."""
     plain: Any = OmegaConf.to_container(settings, resolve=True)
     found: dict[str, Any] = {}
     for path in ALTERING:
@@ -126,72 +113,39 @@ def settings_of_numbers(
         for key in path.split("."):
             node = node.get(key) if isinstance(node, dict) else None
         found.update(_leaves(node, path))
-    return {
-        **found,
-        "processes": processes,
-        "photos_a_batch": photos_a_batch,
-        "batches_an_epoch": batches_an_epoch,
-    }
+    return found
 
 
-def refuse_other_lesson(path: Path, now: dict[str, Any]) -> None:
+def refuse_other_lesson(path: Path, settings: DictConfig) -> None:
     """Refuses settings that the checkpoint's state does not fit; says which others are not as they
     were, and that the run then does not end where it would have.
 
-    Args:
-        now: see settings_of_numbers.
     Raises:
         RunError: such a setting.
     """
     checkpoint = _read_checkpoint(path)
     states = checkpoint.get("callbacks", {})
     own: Any = next((each for key, each in states.items() if key.startswith("Checkpoints")), {})
-    before = dict(own.get("settings") or {})
+    before, now = own.get("settings"), settings_of_numbers(settings)
     if not before:
         return  # written before they were kept
-    _fill_in(before, now)
     changed = {
         name: (before.get(name), now.get(name))
         for name in {**before, **now}
         if before.get(name) != now.get(name)
     }
     needed = (*NEEDED, *(() if own.get("between") else NEEDED_WITHIN))
-    for name in changed:
+    for name, (was, is_) in changed.items():
         if name in needed:
-            cause, fix = _cause(name, before, now)
             raise RunError(
-                f"{path} was written with {cause}={before.get(cause)}, and cannot be gone on with "
-                f"by {now.get(cause)}.",
-                fix=f"{fix}; or start anew in another paths.output_dir",
+                f"{path} was written with {name}={was}, and cannot be gone on with by {is_}.",
+                fix=f"{name}={was}; or start anew in another paths.output_dir",
             )
     for name, (was, is_) in changed.items():
         log.warning(
             "setting %s was %s, and is %s: the run goes on, and does not end where it would have",
             *(name, was, is_),
         )
-
-
-def _fill_in(before: dict[str, Any], now: dict[str, Any]) -> None:
-    """What checkpoints from before it was kept do not say."""
-    if "processes" not in before:
-        devices = before.pop("trainer.devices", 1)
-        before["processes"] = devices if isinstance(devices, int) else now["processes"]
-        before["photos_a_batch"] = before.get("data.batch_size", 0) * before["processes"]
-        before["batches_an_epoch"] = now["batches_an_epoch"]
-        before["data.share_batch"] = False
-
-
-def _cause(name: str, before: dict[str, Any], now: dict[str, Any]) -> tuple[str, str]:
-    """The setting that a user would change, where what differs follows of it, and to what."""
-    if name in ("photos_a_batch", "batches_an_epoch"):
-        if before["processes"] != now["processes"]:
-            batch = before["photos_a_batch"]
-            return name, (
-                f"{before['processes']} processes again, or data.share_batch=true "
-                f"data.batch_size={batch}"
-            )
-        name = "data.batch_size"
-    return name, f"{name}={before.get(name)}"
 
 
 def _leaves(node: Any, path: str) -> Iterator[tuple[str, Any]]:

@@ -15,8 +15,6 @@ from omegaconf.errors import OmegaConfBaseException
 
 from kennel.errors import UsageError
 
-SCALES = ("none", "sqrt", "linear")  # of recipe.scale_lr
-
 
 @dataclass
 class SampleSettings:
@@ -60,8 +58,6 @@ class DataSettings:
     Attributes:
         csv: an index that `kennel index` wrote.
         photos: a folder, indexed into the run's own folder. Neither: drawn pictures.
-        batch_size: photos of a batch in each process of a run.
-        share_batch: batch_size is of all processes of a run together: each has its share.
         num_workers: processes that read photos; -1 takes one for each usable core, at most 8, or
             none where the processor itself trains.
         cache: null reads photos from their files each time.
@@ -77,7 +73,6 @@ class DataSettings:
     fractions: list[float] = field(default_factory=lambda: [0.7, 0.1, 0.2])
     seed: int = 0
     batch_size: int = 32
-    share_batch: bool = False
     num_workers: int = -1
     cache: CacheSettings | None = field(default_factory=CacheSettings)
     room: float = 1.25
@@ -98,8 +93,6 @@ class RecipeSettings:
             learns.
         head_l2: see `l2`; for `fit_head_first`.
         backbone_lr: learning rate of the backbone as a share of the head's, 0 < backbone_lr.
-        scale_lr: what a batch that is larger by several processes does to the learning rate: sqrt
-            multiplies it by the square root of their number, linear by their number, none by 1.
         layer_decay: in (0, 1]; each layer of the backbone has this share of the learning rate of
             the layer above it. 1: all have the same.
         keep_statistics: batch normalisation keeps the statistics that the weights came with; on few
@@ -119,7 +112,6 @@ class RecipeSettings:
     fit_head_first: bool = False
     head_l2: float = 0.0
     backbone_lr: float = 1.0
-    scale_lr: str = "sqrt"
     layer_decay: float = 1.0
     keep_statistics: bool = False
     label_smoothing: float = 0.0
@@ -129,23 +121,6 @@ class RecipeSettings:
     compile: bool = False
     compile_backend: str = "inductor"
     diverged_after: int = 100
-
-
-@dataclass
-class RaySettings:
-    """Workers of `trainer=ray`.
-
-    Attributes:
-        cpus_per_worker: that Ray sets aside for each, > 0; torch uses as many threads.
-        gpus_per_worker: 0 or 1, or a share of one.
-        retries: how often another group of workers goes on where one was lost.
-        wait_s: how long a run waits for nodes where the cluster has no room.
-    """
-
-    cpus_per_worker: float = 1.0
-    gpus_per_worker: float = 0.0
-    retries: int = 3
-    wait_s: int = 600
 
 
 @dataclass
@@ -196,7 +171,6 @@ def check_settings(config: DictConfig) -> DictConfig:
         ("recipe.diverged_after", typed.recipe.diverged_after >= 0, "0 or more"),
         ("recipe.ema", 0 <= typed.recipe.ema < 1, "in [0, 1)"),
         ("recipe.backbone_lr", typed.recipe.backbone_lr > 0, "above 0"),
-        ("recipe.scale_lr", typed.recipe.scale_lr in SCALES, " or ".join(SCALES)),
         ("recipe.layer_decay", 0 < typed.recipe.layer_decay <= 1, "in (0, 1]"),
         ("recipe.l2", typed.recipe.l2 >= 0, "0 or more"),
         ("recipe.head_l2", typed.recipe.head_l2 >= 0, "0 or more"),

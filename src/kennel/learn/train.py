@@ -7,7 +7,7 @@ import shutil
 import signal
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack, nullcontext
+from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
@@ -18,12 +18,12 @@ import lightning as L
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
 from kennel.bundle import file_sha256, replacing
 from kennel.errors import RunError, Stopped, UsageError
 from kennel.hold import holding
-from kennel.launched import process_number
 from kennel.learn.best_weights import BestWeights
 from kennel.learn.capacity import (
     Trial,
@@ -35,7 +35,7 @@ from kennel.learn.capacity import (
 )
 from kennel.learn.checkpoints import Checkpoints
 from kennel.learn.features import FeatureData
-from kennel.learn.interruption import StoppedApart, leaving_on_sigterm
+from kennel.learn.interruption import leaving_on_sigterm
 from kennel.learn.learner import Learner
 from kennel.learn.lesson import lesson_of
 from kennel.learn.memory import keep_freed_memory
@@ -43,7 +43,6 @@ from kennel.learn.models import Model
 from kennel.learn.opening import Counting, PhotoCount, open_dataset
 from kennel.learn.parts import made, trainer_of
 from kennel.learn.photos import PhotoData
-from kennel.learn.processes import are_many, in_turn, is_worker, say_batch, take_place
 from kennel.learn.reproduce import refuse_unlike_photos, say_differences
 from kennel.learn.resume import (
     checkpoint_to_resume,
@@ -100,14 +99,8 @@ def train(
         KeyboardInterrupt: Ctrl-C, SIGTERM or a notice; run.json then says "stopped" and the
             checkpoints are whole. Stopped where it is known how to go on.
     """
-    if settings.trainer.get("strategy") == "ray" and not is_worker():
-        from kennel.learn.on_ray import train_on_ray
-
-        with leaving_on_sigterm():
-            return train_on_ray(settings, overrides=overrides, repeats=repeats)
-    take_place(settings)
     out = Path(settings.paths.output_dir)
-    first = process_number() == 0  # of the processes of a run
+    first = not getattr(rank_zero_only, "rank", 0)  # of the processes of a DDP run
     resume = checkpoint_to_resume(settings.ckpt_path, out)
     if first:
         refuse_occupied(out, settings.ckpt_path)
@@ -146,15 +139,14 @@ def _carry_out(
     keep_freed_memory()
     L.seed_everything(settings.seed, workers=True, verbose=False)
     take_batch_of(resume, settings)
-    turn = ExitStack()
     try:
-        turn.enter_context(in_turn(out) if are_many() else nullcontext())
         trainer = trainer_of(settings, more=callbacks)
         dataset = open_dataset(settings, out, count)
         if repeats is not None:
             refuse_unlike_photos(repeats, dataset)
         if resume is not None:
             refuse_other_photos(resume, dataset)
+            refuse_other_lesson(resume, settings)
         model: Model = made(settings.model, "model").build(dataset.labels)
 
         def copied(tried: DictConfig, trying: L.Trainer) -> tuple[Any, Learner]:
@@ -165,12 +157,8 @@ def _carry_out(
         if trial is not None and settings.trainer.get("auto_batch"):
             most = len(dataset.split("train"))
             set_batch(settings, choose_batch(trial, trainer, most=most))
-        if trainer.world_size > 1:
-            trial = None  # one process alone takes no step of several
         data, learner = lesson_of(settings, trainer, dataset, model, count)
-        numbers = _numbers(settings, trainer, data)
         if resume is not None:
-            refuse_other_lesson(resume, numbers)
             refuse_other_network(resume, learner)
         if isinstance(data, PhotoData) and settings.data.cache is not None:
             counting = Counting(count, "photos decoded into the cache")
@@ -186,10 +174,6 @@ def _carry_out(
         if first and not earlier:
             _take_away(out, keep_folder=earlier is not None)
         raise
-    finally:
-        turn.close()
-    if first:
-        say_batch(settings, trainer.world_size)
     commit, dirty = git_state(Path.cwd())
     run = Run(
         run_id=out.resolve().name,
@@ -207,7 +191,7 @@ def _carry_out(
         best_epoch=None,
         duration_s=0.0,
         images_per_s=0.0,
-        hardware=_hardware(trainer.world_size),
+        hardware=_hardware(),
         versions=versions(LIBRARIES),
         created_utc=utc_now(),
         config_sha256=file_sha256(out / CONFIG_YAML) if first else None,
@@ -220,7 +204,7 @@ def _carry_out(
     keeper = _callback(trainer, Checkpoints)
     if keeper is not None:
         keeper.resumed_from, keeper.started_s = resume, started_s
-        keeper.settings = numbers
+        keeper.settings = settings_of_numbers(settings)
     before = resume.resolve().parent.parent if resume is not None else None
     parts = read_run(before) if before is not None and (before / RUN_JSON).is_file() else None
     return _fit(
@@ -290,20 +274,11 @@ def _fit(
         raise (
             left.__context__ if isinstance(left.__context__, Stopped) else KeyboardInterrupt
         ) from None
-    except StoppedApart as apart:
-        status = "stopped"
-        raise apart.stop from None
     except (OSError, RuntimeError, MemoryError) as error:
         if keeper is not None and keeper.failed is not None:  # and loggers that failed after it
             raise keeper.failed from error
         if out_of_memory(error):
             learner.zero_grad()
-            if trainer.world_size > 1:
-                raise RunError(
-                    f"there was not enough memory for data.batch_size={batch_size} in process "
-                    f"{trainer.global_rank}.",
-                    fix="a smaller one: trainer=default trainer.auto_batch=true finds what fits",
-                ) from error
             raise batch_that_fits(error, trial, batch_size) from error
         if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
             raise RunError(
@@ -324,7 +299,7 @@ def _fit(
         if trainer.is_global_zero:
             _record(now(status))
     done = now(status)
-    if done.best_checkpoint is None and trainer.is_global_zero:
+    if done.best_checkpoint is None:
         log.warning("no validation took place, so there are no best weights to export")
     if trainer.is_global_zero:
         hand_over(done, trainer.loggers)
@@ -371,20 +346,8 @@ def _write_config(settings: DictConfig, out: Path) -> None:
         file.write(OmegaConf.to_yaml(settings, resolve=True))
 
 
-def _numbers(settings: DictConfig, trainer: L.Trainer, data: Any) -> dict[str, Any]:
-    batched = isinstance(data, PhotoData)
-    return settings_of_numbers(
-        settings,
-        processes=trainer.world_size,
-        photos_a_batch=data.batch_size * trainer.world_size if batched else 0,
-        batches_an_epoch=data.steps_per_epoch(trainer.world_size),
-    )
-
-
-def _hardware(processes: int) -> dict[str, str]:
+def _hardware() -> dict[str, str]:
     found = hardware()
-    if processes > 1:
-        found["processes"] = str(processes)
     if torch.cuda.is_available():
         found["gpu"] = torch.cuda.get_device_name()
     found["torch_threads"] = str(torch.get_num_threads())

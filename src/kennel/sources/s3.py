@@ -8,24 +8,40 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from kennel.bucket import CONNECT_S, FIXES, NAME, READ_S, SCHEME
 from kennel.errors import UsageError, need
 from kennel.registry import RegistryError
 from kennel.writing import file_sha256
 
+SCHEME = "s3://"
+BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 PIECE_BYTES = 1 << 20
 MOST_BYTES = 5 * 10**9  # of one PutObject
+CONNECT_S, READ_S = 10, 60
 TRIES = 5  # where two conditional writes were at work on one name at once
 WAIT_S = 0.2
 ABSENT = ("404", "NoSuchKey", "NotFound")
 TAKEN = ("412", "PreconditionFailed")
 BUSY = ("409", "ConditionalRequestConflict")
+
+FIXES = {
+    "NoSuchBucket": "see how the bucket is written, or make it: aws s3 mb s3://BUCKET",
+    "AccessDenied": "the credentials need s3:ListBucket on the bucket, s3:GetObject and "
+    "s3:PutObject below the prefix",
+    "403": "the credentials need s3:ListBucket on the bucket, s3:GetObject and s3:PutObject below "
+    "the prefix",
+    "InvalidAccessKeyId": "see AWS_ACCESS_KEY_ID, or the profile that AWS_PROFILE names",
+    "SignatureDoesNotMatch": "see AWS_SECRET_ACCESS_KEY, or the profile that AWS_PROFILE names",
+    "ExpiredToken": "sign in again: aws sso login",
+    "PermanentRedirect": "the bucket is in another region: set AWS_REGION",
+    "NotImplemented": "use a store that knows If-None-Match, as Amazon S3, MinIO and Ceph do",
+}
 
 
 class S3Store:
@@ -40,7 +56,7 @@ class S3Store:
 
     def __init__(self, address: str) -> None:
         bucket, _, prefix = address.removeprefix(SCHEME).partition("/")
-        if not address.startswith(SCHEME) or not NAME.fullmatch(bucket):
+        if not address.startswith(SCHEME) or not BUCKET.fullmatch(bucket):
             raise UsageError(
                 f"{address} is not the address of a bucket.", fix="such as s3://bucket/registry"
             )

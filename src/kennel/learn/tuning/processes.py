@@ -14,7 +14,6 @@ from kennel.learn.tuning import storage
 from kennel.learn.tuning.work import Plan, give_back
 
 CHILD = "KENNEL_TUNE_WORKER"  # set in processes that a study starts: their number, from 1
-CHILD_NAME = "KENNEL_TUNE_WORKER_NAME"  # and how the one who watches calls them, on Ray
 POLL_S, LEAVING_S = 0.2, 60.0  # between two looks; that a process gets to end its step
 
 

@@ -38,10 +38,6 @@ class TuneSettings:
         keep: "best" keeps the checkpoints of the best trial; "all" of all.
         seed: of the sampler.
         best: where the best trial is written as an experiment; null: nowhere.
-        launcher: local, or ray: workers run on the cluster at RAY_ADDRESS, or on one of this
-            machine.
-        cpus_per_trial: that Ray sets aside for each worker, > 0; torch uses as many threads.
-        gpus_per_trial: likewise, >= 0, and less than one where trials share a GPU.
     """
 
     name: str = "study"
@@ -59,9 +55,6 @@ class TuneSettings:
     keep: str = "best"
     seed: int = 0
     best: str | None = "conf/experiment/best.yaml"
-    launcher: str = "local"
-    cpus_per_trial: float = 1.0
-    gpus_per_trial: float = 0.0
 
 
 def check_study(config: DictConfig) -> DictConfig:
@@ -81,9 +74,6 @@ def check_study(config: DictConfig) -> DictConfig:
         ("retries", tune.retries >= 0, "0 or more"),
         ("heartbeat_s", tune.heartbeat_s >= 1, "1 or more"),
         ("keep", tune.keep in ("best", "all"), "best or all"),
-        ("launcher", tune.launcher in ("local", "ray"), "local or ray"),
-        ("cpus_per_trial", tune.cpus_per_trial > 0, "above 0"),
-        ("gpus_per_trial", tune.gpus_per_trial >= 0, "0 or more"),
         ("seed", 0 <= tune.seed < 2**31, "in 0..2147483647"),
         ("name", bool(tune.name) and not set(tune.name) & set("/\\\0"), "a folder's name"),
         (

@@ -26,7 +26,6 @@ JOURNAL = "journal:"
 MADE_FOR = "made_for"  # attributes of a study and of its trials
 WORKER, HOST, FOLDER, WHY, SURPLUS = "worker", "host", "folder", "why", "surplus"
 LOST = "its process was killed"
-RAY = "ray-"  # how names of workers on a cluster begin: ray-STUDY'S COMMAND-NUMBER
 NOBODY_S = 60.0  # after which a trial that no worker took is lost
 ERRORS = (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError)
 BUSY_S = 60.0  # that a writer waits for another one of the same SQLite file
@@ -185,43 +184,21 @@ def give_back_lost(study: Study, workers: Path, *, retries: int) -> list[int]:
             age = datetime.now() - (trial.datetime_start or datetime.now())
             if age.total_seconds() < NOBODY_S:
                 continue  # it begins just now
-        elif worker.startswith(RAY):
-            if who_holds(workers / worker.rpartition("-")[0]) is Hold.HELD:
-                continue  # whose command watches over it
         elif (
             trial.user_attrs.get(HOST) != platform.node()
             or who_holds(workers / worker) is Hold.HELD
         ):
             continue
-        if _is_given_back(study, trial, again):
-            lost.append(trial.number)
+        try:
+            study._storage.set_trial_user_attr(trial._trial_id, WHY, LOST)
+            if not study._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL):
+                continue
+        except optuna.exceptions.UpdateFinishedTrialError:
+            continue  # another process was faster
+        lost.append(trial.number)
+        trial.user_attrs = {}
+        again(study, trial)
     return lost
-
-
-def give_back_of(study: Study, worker: str, *, retries: int) -> list[int]:
-    """Likewise the trials of one worker, of whom it is known that it is lost.
-
-    Returns:
-        numbers of the trials.
-    """
-    again = RetryHeartbeatStaleTrialCallback(max_retry=retries)
-    return [
-        trial.number
-        for trial in study.get_trials(deepcopy=True, states=(TrialState.RUNNING,))
-        if trial.user_attrs.get(WORKER) == worker and _is_given_back(study, trial, again)
-    ]
-
-
-def _is_given_back(study: Study, trial: FrozenTrial, again: Any) -> bool:
-    try:
-        study._storage.set_trial_user_attr(trial._trial_id, WHY, LOST)
-        if not study._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL):
-            return False
-    except optuna.exceptions.UpdateFinishedTrialError:
-        return False  # another process was faster
-    trial.user_attrs = {}
-    again(study, trial)
-    return True
 
 
 def _lives(worker: Path) -> bool:

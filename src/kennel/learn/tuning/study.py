@@ -25,10 +25,9 @@ from kennel.learn.parts import made, trainer_of
 from kennel.learn.tuning import storage
 from kennel.learn.tuning.best import write_best
 from kennel.learn.tuning.hparams import write_experiment
-from kennel.learn.tuning.on_ray import cluster_of, refuse_unlike, supervise_on_ray
 from kennel.learn.tuning.page import write_page
 from kennel.learn.tuning.prepare import fitted, judged_by, made_for, try_out
-from kennel.learn.tuning.processes import CHILD, CHILD_NAME, supervise
+from kennel.learn.tuning.processes import CHILD, supervise
 from kennel.learn.tuning.settings import space_of, train_settings_of
 from kennel.learn.tuning.trial import parts_of, with_values
 from kennel.learn.tuning.work import HPARAMS, Plan, suggest_anew, work
@@ -92,30 +91,14 @@ def tune(
 def _tune(
     settings: DictConfig, words: Sequence[str], count: PhotoCount, say: Callable[[str], None]
 ) -> Outcome | None:
-    if settings.tune.launcher == "ray" and CHILD not in os.environ:
-        with cluster_of(settings) as cluster:
-            return _carried_out(settings, words, count, say, cluster)
-    return _carried_out(settings, words, count, say, None)
-
-
-def _carried_out(
-    settings: DictConfig,
-    words: Sequence[str],
-    count: PhotoCount,
-    say: Callable[[str], None],
-    cluster: Any,
-) -> Outcome | None:
-    """The study; `cluster` is where its workers are, None where they are on this machine."""
     began_s, child = time.monotonic(), int(os.environ.get(CHILD, "0"))
-    started, options = CHILD in os.environ, settings.tune
+    options = settings.tune
     folder = Path(options.folder) / options.name
     lesson, space = judged_by(train_settings_of(settings), options.monitor), space_of(settings)
     trainer_of(with_values(lesson, {}))  # refuses a device that is not there
     parts = parts_of(options, seed=settings.seed)
     with _alone_in(folder):
         datasets = _index(lesson, options, folder, count)
-        if cluster is not None:
-            refuse_unlike(cluster, folder, datasets)
         try_out(space, lesson, parts, datasets[0].labels)
         kept, url = storage.storage_of(
             options.storage, folder, heartbeat_s=options.heartbeat_s, retries=options.retries
@@ -126,7 +109,7 @@ def _carried_out(
             name=options.name,
             maximise=options.monitor == "validation/top1",
             made_for=made_for(settings, lesson, [each.dataset_id for each in datasets]),
-            resume=options.resume or started,
+            resume=options.resume or child > 0,
             sampler=None,
             pruner=made(fitted(settings.pruner, lesson, parts), "pruner"),
         )
@@ -143,12 +126,10 @@ def _carried_out(
         "sampler",
     )
     plan = Plan(study, url, folder, space, lesson, parts, options)
-    if started:
-        work(plan, count=count, say=say, name=os.environ.get(CHILD_NAME))
+    if child:
+        work(plan, count=count, say=say)
         return None
-    if cluster is not None:
-        supervise_on_ray(cluster, plan, words, say)
-    elif options.workers > 1:
+    if options.workers > 1:
         supervise(plan, words, say)
     else:
         work(plan, count=count, say=say)

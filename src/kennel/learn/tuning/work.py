@@ -69,18 +69,14 @@ class Plan:
         return self.folder / TRIALS / f"{number:04}"
 
 
-def work(
-    plan: Plan, *, count: PhotoCount, say: Callable[[str], None], name: str | None = None
-) -> None:
+def work(plan: Plan, *, count: PhotoCount, say: Callable[[str], None]) -> None:
     """Carries out trials until the study has as many as it is to have.
 
-    Args:
-        name: of this worker, where somebody watches over it.
     Raises:
         RunError: the storage is gone, or trial after trial fails.
         KeyboardInterrupt: the trial that was going on stands in line again.
     """
-    name = name or f"{platform.node()}-{os.getpid()}-{secrets.token_hex(3)}"
+    name = f"{platform.node()}-{os.getpid()}-{secrets.token_hex(3)}"
     mine = plan.workers / name
     mine.mkdir(parents=True)
     failed: list[str] = []  # why, of trials one after the other

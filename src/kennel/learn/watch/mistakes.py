@@ -85,9 +85,7 @@ class Mistakes(Callback):
         self._shown = True
         mine = torch.cat(self._answers, dim=1)
         if trainer.world_size > 1:
-            # Photos go to the processes in turn; who has none in the last turn sends something.
-            missing = -(-len(trainer.datamodule.validation) // trainer.world_size) - mine.shape[1]  # type: ignore[attr-defined]
-            mine = F.pad(mine, (0, max(missing, 0)))
+            # Photos go to the processes in turn, the first ones again at the end of the last turn.
             every: Any = module.all_gather(mine)  # [processes, 3, N]
             mine = every.permute(1, 2, 0).flatten(1)
         if not boards(trainer):
